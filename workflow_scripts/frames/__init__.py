@@ -1,0 +1,1 @@
+"""Stage `frames`: each video opened once, the frames that any budget needs kept with their true timestamps."""
