@@ -1,0 +1,43 @@
+"""The configuration: one pydantic model a section, unknown keys forbidden. Imports no stage."""
+
+from .benchmarks import BenchmarkSettings, BenchmarksSettings, MetricSettings
+from .budgets import BudgetsSettings, DinoSettings, PredictorSettings
+from .compute import ComputeSettings
+from .dataset import DURATIONS, SUBSETS, CurationSettings, DatasetSettings, Shares
+from .evaluation import AnalysisSettings, EvaluationSettings, FiguresSettings
+from .experiments import ExperimentSettings
+from .frames import FramesSettings
+from .miniature import MiniatureSettings
+from .models import ModelSettings
+from .recipes import LearningRates, LoraSettings, RecipeSettings
+from .section import InputError, Section
+from .study import StudySettings, load_study
+
+__all__ = [
+    "DURATIONS",
+    "SUBSETS",
+    "AnalysisSettings",
+    "BenchmarkSettings",
+    "BenchmarksSettings",
+    "BudgetsSettings",
+    "ComputeSettings",
+    "CurationSettings",
+    "DatasetSettings",
+    "DinoSettings",
+    "EvaluationSettings",
+    "ExperimentSettings",
+    "FiguresSettings",
+    "FramesSettings",
+    "InputError",
+    "LearningRates",
+    "LoraSettings",
+    "MetricSettings",
+    "MiniatureSettings",
+    "ModelSettings",
+    "PredictorSettings",
+    "RecipeSettings",
+    "Section",
+    "Shares",
+    "StudySettings",
+    "load_study",
+]

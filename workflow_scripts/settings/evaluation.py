@@ -1,0 +1,28 @@
+"""How models are evaluated and compared."""
+
+from pydantic import Field
+
+from .recipes import TemporalPositions
+from .section import Section
+
+
+class EvaluationSettings(Section):
+    """One process evaluates one model on one suite."""
+
+    batch_size: int = Field(8, ge=1, description="Questions generated together.")
+    temporal_positions: TemporalPositions = Field(
+        "real_time", description="Temporal positions for base models; a tuned model keeps its recipe's."
+    )
+
+
+class AnalysisSettings(Section):
+    """Intervals and tests."""
+
+    resamples: int = Field(2000, ge=1, description="Resamples of the paired bootstrap.")
+    seed: int = Field(0, ge=0, description="Seed of the bootstrap.")
+
+
+class FiguresSettings(Section):
+    """How figures are drawn."""
+
+    dpi: int = Field(300, ge=50, description="Resolution of the PNG files, in dots an inch.")

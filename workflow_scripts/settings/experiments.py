@@ -1,0 +1,36 @@
+"""The experiments: the runs behind each figure."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from .benchmarks import Suite
+from .section import Section
+
+Figure = Literal["overview", "architectures", "scale", "frames", "trade_off", "predictors", "hybrid"]
+
+
+class ExperimentSettings(Section):
+    """All models x allocations x seeds of one recipe, with their base models. Shared runs are computed once."""
+
+    figure: Figure = Field(
+        description="Its figure: overview, architectures, scale, frames, trade_off, predictors or hybrid."
+    )
+    recipe: str = Field(description="Recipe, by name.")
+    models: tuple[str, ...] = Field(min_length=1, description="Models, by name.")
+    allocations: tuple[str, ...] = Field(
+        min_length=1, description="Allocations: uniform-<budget>, hybrid-dinov2 or hybrid-<predictor>."
+    )
+    seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1, description="Seeds of training; one run each.")
+    suites: tuple[Suite, ...] = Field(("image", "video"), min_length=1, description="Suites to evaluate.")
+    eval_frames: tuple[int, ...] = Field(
+        (64,), min_length=1, description="Frames a video in evaluation, each an admissible budget; one evaluation each."
+    )
+
+    @field_validator("models", "allocations", "seeds", "suites", "eval_frames")
+    @classmethod
+    def _distinct(cls, values: tuple[object, ...]) -> tuple[object, ...]:
+        twice = [value for value in dict.fromkeys(values) if values.count(value) > 1]
+        if twice:
+            raise ValueError(f"{', '.join(map(str, twice))} is listed twice; expected distinct values")
+        return values

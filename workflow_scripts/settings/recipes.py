@@ -1,0 +1,80 @@
+"""How a run trains."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from .section import Section
+
+TemporalPositions = Literal["real_time", "integer_rate", "constant"]
+
+
+class LearningRates(Section):
+    """Peak learning rate of each part of the model; 0 freezes the part."""
+
+    vision_tower: float = Field(2e-6, ge=0, description="Vision tower.")
+    projector: float = Field(1e-5, ge=0, description="Projector between vision and language.")
+    language_model: float = Field(1e-5, ge=0, description="Language model.")
+
+
+class LoraSettings(Section):
+    """Low-rank adapters; read only where method is lora."""
+
+    rank: int = Field(64, ge=1, description="Rank.")
+    alpha: int = Field(128, ge=1, description="Scale, alpha / rank.")
+    dropout: float = Field(0.05, ge=0, lt=1, description="Dropout on the adapters' input.")
+    targets: tuple[str, ...] = Field(
+        ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"),
+        min_length=1,
+        description="Linear layers that get adapters, by the last part of their name.",
+    )
+
+
+class RecipeSettings(Section):
+    """One way to train. The paper gives none of these numbers; they are this project's choice."""
+
+    name: str = Field(description="The recipe's name in paths and figures; the key in the configuration.")
+    method: Literal["full", "lora"] = Field("full", description="full: all weights move; lora: adapters only.")
+    learning_rates: LearningRates = Field(
+        LearningRates(), description="Peak learning rate by part; 0 freezes the part."
+    )
+    lora: LoraSettings = Field(LoraSettings(), description="Adapters, where method is lora.")
+    epochs: float = Field(1.0, gt=0, description="Passes over the sample.")
+    batch_size: int = Field(128, ge=1, description="Samples an optimizer step, over all processes.")
+    micro_batch_size: int = Field(1, ge=1, description="Samples a forward pass of one process.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay.")
+    warmup_ratio: float = Field(0.03, ge=0, lt=1, description="Share of the steps in which the rate rises from 0.")
+    schedule: Literal["cosine"] = Field("cosine", description="How the rate falls after that.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
+    temporal_positions: TemporalPositions = Field(
+        "real_time",
+        description="Temporal positions of video tokens, in training and evaluation. "
+        "real_time: from the frames' timestamps; integer_rate: truncated to an integer as transformers <= 5.17 did; constant: the processor's fixed rate.",
+    )
+    deepspeed: Literal["zero2", "zero3"] | None = Field(
+        "zero3", description="DeepSpeed stage. null: without DeepSpeed."
+    )
+    activation_checkpointing: bool = Field(
+        True, description="Recompute activations in the backward pass to save memory."
+    )
+    snapshots: tuple[int, ...] = Field(
+        (), description="Percentages of the steps after which weights are kept under snapshots/."
+    )
+
+    @field_validator("snapshots")
+    @classmethod
+    def _percentages(cls, snapshots: tuple[int, ...]) -> tuple[int, ...]:
+        if list(snapshots) != sorted(set(snapshots)) or any(not 0 < percent < 100 for percent in snapshots):
+            raise ValueError(f"snapshots are {list(snapshots)}; expected distinct percentages between 1 and 99, rising")
+        return snapshots
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "RecipeSettings":
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError(
+                f"micro_batch_size is {self.micro_batch_size}; expected a divisor of batch_size, {self.batch_size}"
+            )
+        rates = self.learning_rates
+        if not (rates.vision_tower or rates.projector or rates.language_model):
+            raise ValueError("learning_rates are all 0; expected at least one part that trains")
+        return self

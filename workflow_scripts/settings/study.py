@@ -1,0 +1,177 @@
+"""The whole configuration, its cross-checks, and the loader."""
+
+import difflib
+import re
+from typing import Any, get_args
+
+from pydantic import BaseModel, Field, ValidationError, field_validator
+
+from .benchmarks import BenchmarksSettings
+from .budgets import BudgetsSettings
+from .compute import ComputeSettings
+from .dataset import CurationSettings, DatasetSettings
+from .evaluation import AnalysisSettings, EvaluationSettings, FiguresSettings
+from .experiments import ExperimentSettings
+from .frames import FramesSettings
+from .miniature import MiniatureSettings
+from .models import ModelSettings
+from .recipes import RecipeSettings
+from .section import InputError, Section, names_from_keys
+
+
+class StudySettings(Section):
+    """One study."""
+
+    study: str = Field(
+        "paper",
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="The study's name; everything computed lies in results/<study>/.",
+    )
+    dataset: DatasetSettings = Field(DatasetSettings(), description="The training videos.")
+    curation: CurationSettings = Field(CurationSettings(), description="The sample of videos to train on.")
+    frames: FramesSettings = Field(FramesSettings(), description="The frame store.")
+    budgets: BudgetsSettings = Field(description="What predicts budgets in the hybrid allocations.")
+    models: dict[str, ModelSettings] = Field(
+        description="Models, by name. An entry alone computes nothing; experiments do."
+    )
+    recipes: dict[str, RecipeSettings] = Field(description="Ways to train, by name.")
+    benchmarks: BenchmarksSettings = Field(description="The benchmarks.")
+    evaluation: EvaluationSettings = Field(EvaluationSettings(), description="How models are evaluated.")
+    analysis: AnalysisSettings = Field(AnalysisSettings(), description="Intervals and tests.")
+    figures: FiguresSettings = Field(FiguresSettings(), description="How figures are drawn.")
+    experiments: tuple[ExperimentSettings, ...] = Field(description="What is computed: the runs behind each figure.")
+    compute: ComputeSettings = Field(ComputeSettings(), description="What jobs ask of the machine.")
+    miniature: MiniatureSettings | None = Field(
+        None, description="The miniature world, made before anything else. null: a study of real data."
+    )
+
+    @field_validator("models", "recipes", mode="before")
+    @classmethod
+    def _names(cls, entries: object) -> object:
+        return names_from_keys(entries)
+
+    def uniform_budget(self, allocation: str) -> int | None:
+        """Frames of a uniform allocation, None for a hybrid one."""
+        match = re.fullmatch(r"uniform-(\d+)", allocation)
+        return int(match.group(1)) if match else None
+
+
+def load_study(config: dict[str, Any]) -> StudySettings:
+    """Read and cross-check a configuration. Raises InputError: a line a fault, with key, value and what is allowed."""
+    try:
+        study = StudySettings.model_validate(config)
+    except ValidationError as error:
+        raise InputError("\n".join(_explain(fault, config) for fault in error.errors())) from None
+    faults = list(_cross_check(study))
+    if faults:
+        raise InputError("\n".join(faults))
+    return study
+
+
+def _cross_check(study: StudySettings) -> list[str]:
+    faults = []
+    admissible = study.frames.budgets
+    largest = admissible[-1]
+
+    def frames(key: str, count: int) -> None:
+        if count > largest:
+            faults.append(
+                f"{key} is {count}; the frame store holds at most {largest} (frames.budgets: {_list(admissible)})"
+            )
+        elif count not in admissible:
+            faults.append(f"{key} is {count}; allowed: {_list(admissible)} (frames.budgets)")
+
+    def known(key: str, name: str, allowed: Any) -> None:
+        if name not in allowed:
+            faults.append(f"{key} names {name!r}, which is unknown; {_allowed(name, allowed)}")
+
+    frames("budgets.dinov2.frames", study.budgets.dinov2.frames)
+    for name, predictor in study.budgets.predictors.items():
+        frames(f"budgets.predictors.{name}.frames", predictor.frames)
+    for where, models in (
+        ("models", study.models),
+        ("budgets.predictors", {name: predictor.model for name, predictor in study.budgets.predictors.items()}),
+    ):
+        for name, model in models.items():
+            if model.video_max_pixels > study.frames.max_pixels:
+                faults.append(
+                    f"{where}.{name}: video_max_pixels is {model.video_max_pixels}; "
+                    f"the frame store holds at most frames.max_pixels, {study.frames.max_pixels}"
+                )
+    hybrids = ["hybrid-dinov2", *(f"hybrid-{name}" for name in study.budgets.predictors)]
+    seen: set[str] = set()
+    for experiment in study.experiments:
+        key = f"experiments[{experiment.figure}]"
+        if experiment.figure in seen:
+            faults.append(f"{key} is listed twice; expected one experiment a figure")
+        seen.add(experiment.figure)
+        known(f"{key}.recipe", experiment.recipe, study.recipes)
+        for name in experiment.models:
+            known(f"{key}.models", name, study.models)
+        for allocation in experiment.allocations:
+            budget = study.uniform_budget(allocation)
+            if budget is None:
+                known(f"{key}.allocations", allocation, [f"uniform-{n}" for n in admissible] + hybrids)
+            else:
+                frames(f"{key}.allocations: {allocation}", budget)
+        for suite in experiment.suites:
+            if not study.benchmarks.suites.get(suite):
+                faults.append(f"{key}.suites names {suite!r}; benchmarks.suites.{suite} lists no benchmark")
+        for count in experiment.eval_frames:
+            frames(f"{key}.eval_frames", count)
+    return faults
+
+
+def _list(values: Any) -> str:
+    return ", ".join(map(str, values))
+
+
+def _allowed(name: str, allowed: Any) -> str:
+    near = difflib.get_close_matches(str(name), list(allowed), n=1)
+    return (f"did you mean {near[0]!r}? " if near else "") + f"allowed: {_list(sorted(allowed))}"
+
+
+def _explain(fault: Any, config: Any) -> str:
+    """One validation fault as a line: the key, its value, what is allowed."""
+    location = [part for part in fault["loc"] if part != "[key]"]
+    key = _dotted(location, config)
+    message = re.sub(r"^(Value|Assertion) error, ", "", fault["msg"])
+    if fault["type"] == "extra_forbidden":
+        section = _section(location[:-1])
+        allowed = section.model_fields if section else []
+        return f"configuration key {key} is unknown; {_allowed(str(location[-1]), allowed)}"
+    if fault["type"] == "missing":
+        return f"configuration key {key} is missing; it is required"
+    if fault["type"] == "value_error":
+        return f"configuration key {key}: {message}"
+    return f"configuration key {key} is {fault['input']!r}; {message[:1].lower()}{message[1:]}"
+
+
+def _dotted(location: list[Any], config: Any) -> str:
+    """`('experiments', 0, 'recipe')` as `experiments[frames].recipe`."""
+    key, value = "", config
+    for part in location:
+        try:
+            value = value[part]
+        except (KeyError, IndexError, TypeError):
+            value = None
+        if isinstance(part, int):
+            key += f"[{value.get('figure', part)}]" if isinstance(value, dict) else f"[{part}]"
+        else:
+            key += f".{part}" if key else str(part)
+    return key
+
+
+def _section(location: list[Any]) -> type[BaseModel] | None:
+    """The section class at a location."""
+    section: Any = StudySettings
+    for part in location:
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            section = section.model_fields[part].annotation if part in section.model_fields else None
+        else:
+            arguments = [a for a in get_args(section) if a is not Ellipsis]
+            section = arguments[-1] if arguments else None
+        inner = [a for a in get_args(section) if isinstance(a, type) and issubclass(a, BaseModel)]
+        if type(None) in get_args(section) and inner:
+            section = inner[0]
+    return section if isinstance(section, type) and issubclass(section, BaseModel) else None
