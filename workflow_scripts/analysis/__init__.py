@@ -1,0 +1,1 @@
+"""Stage `analysis`: from answers to scores and differences, each with its uncertainty."""

@@ -1,0 +1,172 @@
+"""The evaluations of a study, read for analysis: one per checkpoint, suite and number of frames.
+
+Where an evaluation's folder lies says what was evaluated (design, section 4):
+`.../tuned/<recipe>/<model>/<allocation>/seed-<s>/<suite>/frames-<n>` or `.../{base,blind}/<model>/<suite>/frames-<n>`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from workflow_scripts.analysis import aggregates
+from workflow_scripts.analysis.aggregates import Statistic
+from workflow_scripts.evaluation.scores import read_responses, read_scores
+from workflow_scripts.settings import InputError
+
+BASE = "base"
+SUITE_METRIC = "normalised_mean"
+# lmms-eval rounds Video-MMMU's accuracy to five digits
+TOLERANCE = 2e-5
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What was evaluated. Base model: recipe and allocation "base", seed None."""
+
+    recipe: str
+    model: str
+    allocation: str
+    seed: int | None
+    blind: bool
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark's answers of one checkpoint.
+
+    metrics: name to (score as a function of cluster sums, maximum); the main metric first.
+    categories: name to the main metric's score on that category's questions, with its maximum and number of questions.
+    """
+
+    name: str
+    questions: pd.DataFrame
+    clusters: list[str]
+    metrics: dict[str, tuple[Statistic, float]]
+    categories: dict[str, tuple[Statistic, float, int]]
+
+    @property
+    def main(self) -> str:
+        return next(iter(self.metrics))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One folder of stage evaluation."""
+
+    path: Path
+    checkpoint: Checkpoint
+    family: str
+    size_b: float
+    suite: str
+    eval_frames: int
+    benchmarks: dict[str, Benchmark]
+
+
+def checkpoint_of(path: Path) -> tuple[Checkpoint, str, int]:
+    """The checkpoint, suite and frames that a folder's place names."""
+    parts = path.parts
+    frames = parts[-1].removeprefix("frames-") if parts else ""
+    if len(parts) >= 4 and parts[-4] in ("base", "blind") and frames.isdigit():
+        return Checkpoint(BASE, parts[-3], BASE, None, parts[-4] == "blind"), parts[-2], int(frames)
+    seed = parts[-3].removeprefix("seed-") if len(parts) >= 7 else ""
+    if len(parts) >= 7 and parts[-7] == "tuned" and seed.isdigit() and frames.isdigit():
+        return Checkpoint(parts[-6], parts[-5], parts[-4], int(seed), False), parts[-2], int(frames)
+    raise InputError(
+        f"evaluation folder {path}: not a place of an evaluation; expected "
+        "tuned/<recipe>/<model>/<allocation>/seed-<s>/<suite>/frames-<n> or {base,blind}/<model>/<suite>/frames-<n>"
+    )
+
+
+def read_evaluation(path: Path) -> Evaluation:
+    """Read one folder; every score is computed again from the responses and must equal lmms-eval's own."""
+    checkpoint, suite, frames = checkpoint_of(path)
+    scores, responses = read_scores(path), read_responses(path)
+    model: dict[str, Any] = scores["model"]
+    if responses["score"].isna().any():
+        row = responses[responses["score"].isna()].iloc[0]
+        raise InputError(f"file {path}/responses.parquet: question {row['question_id']} of {row['task']} has no score")
+    rows = pd.DataFrame(scores["rows"])
+    missing = {"benchmark", "task", "metric", "category", "value", "maximum"} - set(rows.columns)
+    if missing:
+        raise InputError(f"file {path}/scores.json: rows have no key {sorted(missing)[0]}")
+    benchmarks = {}
+    for name in rows["benchmark"].drop_duplicates():
+        answers = responses[responses["benchmark"] == name]
+        if answers.empty:
+            raise InputError(f"file {path}/responses.parquet: no response of benchmark {name}, which scores.json lists")
+        benchmarks[name] = _benchmark(path, name, rows[rows["benchmark"] == name], answers)
+    return Evaluation(path, checkpoint, str(model["family"]), float(model["size_b"]), suite, frames, benchmarks)
+
+
+def _benchmark(path: Path, name: str, rows: pd.DataFrame, answers: pd.DataFrame) -> Benchmark:
+    clusters = sorted(answers["cluster"].unique())
+    whole = rows[rows["category"] == "all"]
+    metrics: dict[str, tuple[Statistic, float]] = {}
+    for metric, of_metric in whole.groupby("metric", sort=False):
+        maximum = float(of_metric["maximum"].iloc[0])
+        tasks = list(answers["task"].drop_duplicates())
+        named = [task for task in of_metric["task"] if task in tasks]
+        if len(named) == len(of_metric) == 1:
+            tasks = named
+        parts = {task: _of_task(str(metric), maximum, answers, task, clusters) for task in tasks}
+        weights = [float((answers["task"] == task).sum()) for task in tasks]
+        joined = aggregates.averaged(list(parts.values()), weights) if len(parts) > 1 else parts[tasks[0]]
+        for row in of_metric.to_dict("records"):
+            _check(path, name, row, parts.get(row["task"], joined))
+        metrics[str(metric)] = (joined, maximum)
+    halves = [metrics[half] for half in ("mme_perception_score", "mme_cognition_score") if half in metrics]
+    if len(halves) == 2:
+        total = (aggregates.added([half for half, _ in halves]), sum(maximum for _, maximum in halves))
+        metrics = {aggregates.MME_TOTAL: total, **metrics}
+    return Benchmark(name, answers, clusters, metrics, _categories(metrics, answers, clusters))
+
+
+def _of_task(metric: str, maximum: float, answers: pd.DataFrame, task: str, clusters: list[str]) -> Statistic:
+    return aggregates.statistic(metric, maximum, answers[answers["task"] == task], clusters)
+
+
+def _check(path: Path, name: str, row: dict[Any, Any], found: Statistic) -> None:
+    if not abs(found.value() - float(row["value"])) <= TOLERANCE * float(row["maximum"]):
+        raise InputError(
+            f"file {path}/scores.json: {name}, task {row['task']}, metric {row['metric']} is {row['value']}, but its "
+            f"responses.parquet gives {found.value():.6g}; expected equal"
+        )
+
+
+def _categories(
+    metrics: dict[str, tuple[Statistic, float]], answers: pd.DataFrame, clusters: list[str]
+) -> dict[str, tuple[Statistic, float, int]]:
+    """The main metric by the responses' category, and by task where tasks are several and cut otherwise."""
+    main, (_, maximum) = next(iter(metrics.items()))
+    if main.startswith("mme_"):
+        maximum = 200.0
+    groups: dict[str, pd.DataFrame] = {str(key): part for key, part in answers.groupby("category")}
+    tasks = {str(key): part for key, part in answers.groupby("task")}
+    if len(tasks) > 1 and len(answers.groupby(["task", "category"])) != len(tasks):
+        groups |= tasks
+    found = {}
+    for key, part in groups.items():
+        statistic = aggregates.statistic(aggregates.category_metric(main, key), maximum, part, clusters)
+        found[key] = (statistic, maximum, len(part))
+    return found
+
+
+def read_evaluations(paths: Sequence[Path]) -> list[Evaluation]:
+    """Read every folder, in the order of checkpoints: base, blind, tuned by recipe, model, allocation and seed."""
+    found = [read_evaluation(path) for path in paths]
+    return sorted(found, key=lambda one: (_order(one.checkpoint), one.suite, one.eval_frames))
+
+
+def _order(checkpoint: Checkpoint) -> tuple[bool, bool, str, str, str, int]:
+    tuned = checkpoint.seed is not None
+    return tuned, checkpoint.blind, checkpoint.recipe, checkpoint.model, checkpoint.allocation, checkpoint.seed or 0
+
+
+def suite_mean(values: Sequence[np.ndarray], maxima: Sequence[float]) -> np.ndarray:
+    """The written definition of a suite's score: the unweighted mean of its benchmarks' main metrics, each as percent
+    of its maximum. values: one array a benchmark, all [resamples]."""
+    return np.mean([100 * value / maximum for value, maximum in zip(values, maxima, strict=True)], axis=0)

@@ -1,0 +1,1 @@
+"""Stage `evaluation`: what a checkpoint answers, and lmms-eval's scores of it."""
