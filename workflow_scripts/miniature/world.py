@@ -153,11 +153,11 @@ def write_world(settings: MiniatureSettings, folder: Path, threads: int) -> dict
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--settings", type=MiniatureSettings.model_validate_json, required=True, help="section miniature")
+    parser.add_argument("--settings", type=cli.json_of(MiniatureSettings), required=True, help="section miniature")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
-    write_json(args.output, write_world(args.settings, args.output.parent, args.threads))
+    write_json(write_world(args.settings, args.output.parent, args.threads), args.output)
 
 
 if __name__ == "__main__":

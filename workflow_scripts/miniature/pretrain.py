@@ -1,0 +1,209 @@
+"""Rule ``miniature.pretrain``: trains a miniature base model on drawn stills and a few short clips.
+
+The model is built from its architecture, starting, where ``--start-from`` names another trained miniature, from that model's
+weights of the same name and shape (the vision tower of all Qwen2.5-VL sizes is one, as in the real family). Training goes
+through ``vlm`` as everything else does. It can be killed and goes on from the last checkpoint, with the same lessons.
+
+Writes into ``--output``: the model (bfloat16 safetensors), its processor, ``training.jsonl``, ``README.md``, ``SHA256SUMS``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from workflow_scripts.miniature.architectures import build
+from workflow_scripts.miniature.lessons import FIRST_SEED, corpus, lesson
+from workflow_scripts.settings import ModelSettings, cli
+from workflow_scripts.settings.files import atomic_path
+from workflow_scripts.vlm.encode import collate, encode
+from workflow_scripts.vlm.load import VLM, load
+
+HELD_OUT = 5_000_000  # number of the first lesson that only validates
+CHECKPOINT_EVERY = 200  # steps
+VALIDATION_LESSONS = 256
+
+
+class Lessons(Dataset[dict[str, Tensor]]):
+    """Encoded lessons ``first`` to ``first + size``."""
+
+    def __init__(self, vlm: VLM, first: int, size: int, video_share: float) -> None:
+        self.vlm, self.first, self.size, self.video_share = vlm, first, size, video_share
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return encode(self.vlm, lesson(self.first + index, self.video_share), supervise=True)
+
+
+def _loader(vlm: VLM, lessons: Lessons, batch: int, workers: int) -> DataLoader[dict[str, Tensor]]:
+    def joined(encoded: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+        return collate(vlm, encoded)
+
+    return DataLoader(lessons, batch, collate_fn=joined, num_workers=workers)
+
+
+def start_from(model: torch.nn.Module, folder: Path) -> tuple[int, int]:
+    """Copy every weight of ``folder`` that ``model`` has by the same name and shape; returns (copied, all) tensors."""
+    weights = load_file(folder / "model.safetensors")
+    own = {name: tensor for name, tensor in model.state_dict().items()}
+    fitting = {name: tensor for name, tensor in weights.items() if name in own and own[name].shape == tensor.shape}
+    model.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in fitting.items()}, strict=False)
+    return len(fitting), len(own)
+
+
+def answered(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Per turn, whether the greedy first answer token is right, and the number of turns; logits [B, L, V], labels [B, L]."""
+    first = (labels[:, 1:] != -100) & (labels[:, :-1] == -100)
+    right = (logits[:, :-1].argmax(-1) == labels[:, 1:]) & first
+    return right.sum(), first.sum()
+
+
+@torch.no_grad()
+def validate(vlm: VLM, video_share: float, lessons: int = VALIDATION_LESSONS) -> float:
+    """Share of turns of held-out lessons whose first answer token is right (earlier answers given)."""
+    vlm.model.eval()
+    right, turns = 0, 0
+    for batch in _loader(vlm, Lessons(vlm, HELD_OUT, lessons, video_share), 32, 0):
+        labels = batch.pop("labels")
+        hits, total = answered(vlm.model(**batch).logits, labels)
+        right, turns = right + int(hits), turns + int(total)
+    vlm.model.train()
+    return right / turns
+
+
+def _rate(step: int, steps: int, peak: float, warmup: int = 50) -> float:
+    """Linear warm-up, then a cosine to a twentieth of the peak."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    return peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
+
+
+def _save(vlm: VLM, folder: Path, log: list[dict[str, float]], card: str) -> None:
+    with atomic_path(folder) as partial:
+        partial.mkdir(parents=True)
+        vlm.model.to(torch.bfloat16).save_pretrained(partial)
+        vlm.processor.save_pretrained(partial)
+        (partial / "training.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
+        (partial / "README.md").write_text(card)
+        names = sorted(path.name for path in partial.iterdir())
+        sums = [f"{hashlib.sha256((partial / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
+        (partial / "SHA256SUMS").write_text("".join(sums))
+
+
+CARD = """# {name}
+
+A miniature of the {family} family for tests and demonstrations: {parameters:,} parameters, random at first{start}, then trained
+for {steps} steps of {batch} lessons on stills drawn by this project and, in {video:.0%} of the lessons, clips of 8 frames.
+
+- Lessons: `workflow_scripts/miniature/lessons.py`, scene seeds {first:,} to {last:,}; seed {seed}.
+- AdamW, peak rate {rate}, cosine; bfloat16 safetensors.
+- Held-out turns whose first answer token is right: stills {image_accuracy:.3f}, clips {video_accuracy:.3f}.
+- Made by `snakemake miniature_models`; log in `training.jsonl`, checksums in `SHA256SUMS`.
+
+It knows six colours, five patterns, four places and how to count to four. It is of no use outside this project.
+"""
+
+
+def pretrain(settings: ModelSettings, args: argparse.Namespace) -> None:
+    """Train ``settings`` as ``args`` say and write it to ``args.output``."""
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    checkpoints: Path = args.checkpoints
+    initial = checkpoints / "initial"
+    if not initial.exists():
+        build(settings.name, corpus(), initial, args.seed)
+    vlm = load(settings.model_copy(update={"source": str(initial), "revision": None}))
+    model = vlm.model
+    model.train()
+    copied = start_from(model, args.start_from) if args.start_from else (0, 0)
+    decay = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decay, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=args.rate, betas=(0.9, 0.98))
+    state, log = checkpoints / "state.pt", list[dict[str, float]]()
+    begin = 0
+    if state.exists():
+        saved = torch.load(state, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        begin, log = saved["step"], saved["log"]
+    lessons = Lessons(vlm, begin * args.batch, (args.steps - begin) * args.batch, args.video_share)
+    batches: Iterator[dict[str, Tensor]] = iter(_loader(vlm, lessons, args.batch, args.workers))
+    started, losses, right, turns = time.monotonic(), 0.0, 0, 0
+    with cli.progress(args.steps, settings.name) as advance:
+        advance(begin)
+        for step in range(begin, args.steps):
+            batch = next(batches)
+            for group in optimizer.param_groups:
+                group["lr"] = _rate(step, args.steps, args.rate)
+            output = model(**batch)
+            output.loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            hits, total = answered(output.logits.detach(), batch["labels"])
+            losses, right, turns = losses + float(output.loss), right + int(hits), turns + int(total)
+            if (step + 1) % 100 == 0:
+                seconds = time.monotonic() - started
+                log.append({"step": step + 1, "loss": losses / 100, "answers": right / turns, "seconds": seconds})
+                print(json.dumps(log[-1]), flush=True)
+                losses, right, turns = 0.0, 0, 0
+            if (step + 1) % CHECKPOINT_EVERY == 0:
+                with atomic_path(state) as partial:
+                    content = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+                    torch.save({**content, "log": log}, partial)
+            advance(1)
+    accuracy = [validate(vlm, share) for share in (0.0, 1.0)]
+    print(f"{settings.name}: stills {accuracy[0]:.3f}, clips {accuracy[1]:.3f}")
+    start = f" (but {copied[0]} of {copied[1]} tensors from {args.start_from.name})" if args.start_from else ""
+    card = CARD.format(
+        name=settings.name,
+        family=settings.family,
+        parameters=sum(p.numel() for p in model.parameters()),
+        start=start,
+        steps=args.steps,
+        batch=args.batch,
+        video=args.video_share,
+        first=FIRST_SEED,
+        last=FIRST_SEED + args.steps * args.batch - 1,
+        seed=args.seed,
+        rate=args.rate,
+        image_accuracy=accuracy[0],
+        video_accuracy=accuracy[1],
+    )
+    _save(vlm, args.output, log, card)
+    shutil.rmtree(checkpoints)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=cli.json_of(ModelSettings), required=True, help="the model's settings")
+    parser.add_argument("--start-from", type=Path, help="folder of a trained miniature")
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--video-share", type=float, default=0.2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--checkpoints", type=Path, required=True, help="folder for checkpoints, removed at the end")
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args()
+    pretrain(args.model, args)
+
+
+if __name__ == "__main__":
+    cli.run(main)
