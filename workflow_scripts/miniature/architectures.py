@@ -1,0 +1,155 @@
+"""Small models of the real transformers classes with random weights, real processors and their own tokenizer.
+
+Frames are 64x64. Patches of 8 give every vision tower an 8x8 grid. The four sizes of Qwen2.5-VL share the shape of
+the vision tower, the two LLaVAs that of the CLIP tower, so that trained towers can be copied between them.
+Weights start at 0.08, about 1/sqrt(width): transformers' 0.02 starves models this narrow.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from transformers import (
+    GenerationConfig,
+    PreTrainedModel,
+    ProcessorMixin,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2_5_VLProcessor,
+    Qwen2VLImageProcessor,
+    Qwen2VLVideoProcessor,
+)
+
+from workflow_scripts.miniature.tokenizer import QWEN_TEMPLATE, qwen_tokenizer
+from workflow_scripts.settings import InputError
+
+RESOLUTION = 64
+PATCH = 8
+MAX_LENGTH = 4096
+VOCABULARY = 896
+"""Learnt tokens; special tokens come on top."""
+INITIALIZER_RANGE = 0.08
+
+
+@dataclass(frozen=True)
+class TextSize:
+    """Width, depth and attention of a language model; heads are 32 wide."""
+
+    hidden: int
+    layers: int
+    key_value_heads: int
+    intermediate: int
+    tied: bool = False
+
+    @property
+    def heads(self) -> int:
+        """Attention heads."""
+        return self.hidden // 32
+
+    def config(self) -> dict[str, object]:
+        """Give the keys that all language model configurations share."""
+        return {
+            "hidden_size": self.hidden,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+            "num_key_value_heads": self.key_value_heads,
+            "intermediate_size": self.intermediate,
+            "max_position_embeddings": MAX_LENGTH,
+            "initializer_range": INITIALIZER_RANGE,
+            "tie_word_embeddings": self.tied,
+        }
+
+
+QWEN25_SIZES = {
+    "qwen2.5-vl-3b": TextSize(96, 2, 1, 160, tied=True),
+    "qwen2.5-vl-7b": TextSize(128, 3, 2, 320),
+    "qwen2.5-vl-32b": TextSize(160, 4, 1, 400),
+    "qwen2.5-vl-72b": TextSize(192, 5, 2, 416),
+}
+
+
+def build(name: str, corpus: Iterable[str], folder: Path, seed: int) -> None:
+    """Write a model with random weights, its processor, tokenizer and chat template, loadable by Auto classes.
+
+    Args:
+        name: one of ``NAMES``.
+        corpus: texts of the miniature world, for the tokenizer.
+        folder: where to write; created.
+        seed: of the weights.
+
+    Raises:
+        InputError: no such name.
+    """
+    if name not in _BUILDERS:
+        raise InputError(f"miniature model is {name!r}; expected one of {', '.join(_BUILDERS)}")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model, processor = _BUILDERS[name](name, corpus)
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+def _qwen25(name: str, corpus: Iterable[str]) -> tuple[PreTrainedModel, ProcessorMixin]:
+    """Build a Qwen2.5-VL: window attention over quarters of a frame, every second block over the whole frame."""
+    size = QWEN25_SIZES[name]
+    tokenizer = qwen_tokenizer(corpus, VOCABULARY, MAX_LENGTH)
+    token = {text: tokenizer.convert_tokens_to_ids(text) for text in tokenizer.all_special_tokens}
+    config = Qwen2_5_VLConfig(
+        text_config={
+            **size.config(),
+            "vocab_size": len(tokenizer),
+            "bos_token_id": token["<|endoftext|>"],
+            "eos_token_id": token["<|im_end|>"],
+            "pad_token_id": token["<|endoftext|>"],
+            # Sections alternate between time, height and width, so that each axis has fast and slow frequencies.
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1000.0, "mrope_section": [2, 1, 1] * 4},
+        },
+        vision_config={
+            "depth": 4,
+            "hidden_size": 64,
+            "intermediate_size": 128,
+            "num_heads": 4,
+            "patch_size": PATCH,
+            "spatial_merge_size": 2,
+            "temporal_patch_size": 2,
+            "tokens_per_second": 2,
+            "window_size": RESOLUTION // 2,
+            "fullatt_block_indexes": [1, 3],
+            "out_hidden_size": size.hidden,
+            "initializer_range": INITIALIZER_RANGE,
+            "rope_parameters": {"rope_type": "axial", "rope_theta": 100.0},
+        },
+        image_token_id=token["<|image_pad|>"],
+        video_token_id=token["<|video_pad|>"],
+        vision_start_token_id=token["<|vision_start|>"],
+        vision_end_token_id=token["<|vision_end|>"],
+        tie_word_embeddings=size.tied,
+        initializer_range=INITIALIZER_RANGE,
+    )
+    model = Qwen2_5_VLForConditionalGeneration(config)
+    model.generation_config = _generation(token["<|im_end|>"], token["<|endoftext|>"])
+    pixels = RESOLUTION**2
+    vision = {"patch_size": PATCH, "merge_size": 2, "temporal_patch_size": 2}
+    limits = {"shortest_edge": pixels, "longest_edge": pixels}
+    processor = Qwen2_5_VLProcessor(
+        image_processor=Qwen2VLImageProcessor(size=limits, **vision),
+        tokenizer=tokenizer,
+        video_processor=Qwen2VLVideoProcessor(size=dict(limits), cap_pixels_per_frame=False, **vision),
+        chat_template=QWEN_TEMPLATE,
+    )
+    return model, processor
+
+
+def _generation(end: int, pad: int, start: int | None = None) -> GenerationConfig:
+    """Give a generation_config with the model's own tokens."""
+    return GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=pad, bos_token_id=start)
+
+
+_BUILDERS: dict[str, Callable[[str, Iterable[str]], tuple[PreTrainedModel, ProcessorMixin]]] = {
+    **dict.fromkeys(QWEN25_SIZES, _qwen25),
+}
+
+NAMES = tuple(_BUILDERS)
+"""Names that ``build`` knows."""

@@ -1,0 +1,79 @@
+"""What a model family must say about itself; the rest of the package is the same for all."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, ProcessorMixin
+
+from workflow_scripts.settings import ModelSettings
+from workflow_scripts.vlm.media import Clip, Images, Media
+
+if TYPE_CHECKING:
+    from workflow_scripts.vlm.load import VLM
+
+Part = Literal["vision_tower", "projector", "language_model"]
+TemporalPositions = Literal["real_time", "integer_rate", "constant"]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Media as the model takes it.
+
+    Attributes:
+        tensors: pixel tensors, grids and times, with one row a patch, an image or a video.
+        counts: tokens that each placeholder in the text stands for, in order.
+        substitutions: text of the chat template -> text that replaces it, where the family writes times as text.
+    """
+
+    tensors: dict[str, Tensor]
+    counts: tuple[int, ...]
+    substitutions: Mapping[str, str] = field(default_factory=dict)
+
+
+class Family(ABC):
+    """A model family: one subclass in one module, and one row in the registry."""
+
+    name: ClassVar[str]
+    model_type: ClassVar[str]
+    model_class: ClassVar[type[PreTrainedModel]]
+    placeholders: ClassVar[tuple[str, ...]]
+    part_names: ClassVar[Mapping[str, Part]]
+
+    @abstractmethod
+    def configure(self, processor: ProcessorMixin, config: Any, settings: ModelSettings) -> None:
+        """Set the resolution of ``settings`` on the processor and, where the model depends on it, on its config."""
+
+    @abstractmethod
+    def content(self, media: Media) -> list[dict[str, str]]:
+        """Give the chat template's entries for the media."""
+
+    @abstractmethod
+    def prepare_images(self, vlm: "VLM", images: Images) -> Prepared:
+        """Turn images into model inputs."""
+
+    @abstractmethod
+    def prepare_clip(self, vlm: "VLM", clip: Clip) -> Prepared:
+        """Turn a sampled clip into model inputs."""
+
+    def end_of_turn(self, processor: ProcessorMixin) -> str:
+        """Give the token that closes an answer."""
+        return str(processor.tokenizer.eos_token)  # type: ignore[attr-defined]
+
+    def adapt(self, model: PreTrainedModel, settings: ModelSettings) -> None:
+        """Change how a loaded model computes, never what it stores; nothing by default."""
+
+    def token_tensors(self, vlm: "VLM", input_ids: Tensor) -> dict[str, Tensor]:
+        """Give further tensors with one entry a token; none by default."""
+        return {}
+
+    def join(self, key: str, tensors: Sequence[Tensor]) -> Tensor:
+        """Join one kind of media tensor of several examples: along the first dimension by default."""
+        return torch.cat(list(tensors))
+
+    def position_ids(self, vlm: "VLM", batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Give position ids of a padded batch; None where the model's own count from the mask is right."""
+        return None

@@ -1,0 +1,122 @@
+"""Qwen2.5-VL: dynamic resolution, frames merged in pairs, temporal positions in seconds.
+
+A frame pair k of a video gets the temporal position ``floor(k * second_per_grid * tokens_per_second)``, with
+``second_per_grid = temporal_patch_size / fps`` and fps the rate at which this sample was really sampled.
+"""
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, ProcessorMixin, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLModel
+
+from workflow_scripts.settings import ModelSettings
+from workflow_scripts.vlm.families.base import Family, Part, Prepared, TemporalPositions
+from workflow_scripts.vlm.media import Clip, Images, Media
+
+if TYPE_CHECKING:
+    from workflow_scripts.vlm.load import VLM
+
+DEFAULT_SAMPLED_FPS = 24.0
+"""The rate that transformers' processor assumes for a video that comes without one (``VideoMetadata.sampled_fps``)."""
+
+
+def second_per_grid(clip: Clip, temporal_patch_size: int, temporal_positions: TemporalPositions) -> float:
+    """Seconds between two neighbouring temporal grid cells, as the model is told.
+
+    Args:
+        clip: the sampled clip.
+        temporal_patch_size: frames in one grid cell.
+        temporal_positions: ``real_time`` from the timestamps; ``integer_rate`` the same with its fraction dropped, as
+            transformers up to 5.17 did; ``constant`` what the processor assumes when nobody passes a rate.
+    """
+    if temporal_positions == "constant":
+        return temporal_patch_size / DEFAULT_SAMPLED_FPS
+    seconds = temporal_patch_size / clip.sampled_fps
+    return float(int(seconds)) if temporal_positions == "integer_rate" else seconds
+
+
+class Qwen25VL(Family):
+    """Adapter for ``Qwen2_5_VLForConditionalGeneration``."""
+
+    name: ClassVar[str] = "qwen2.5-vl"
+    model_type: ClassVar[str] = "qwen2_5_vl"
+    model_class: ClassVar[type[PreTrainedModel]] = Qwen2_5_VLForConditionalGeneration
+    placeholders: ClassVar[tuple[str, ...]] = ("<|image_pad|>", "<|video_pad|>")
+    part_names: ClassVar[Mapping[str, Part]] = {
+        "visual.merger": "projector",
+        "visual": "vision_tower",
+        "language_model": "language_model",
+        "lm_head": "language_model",
+    }
+
+    def configure(self, processor: ProcessorMixin, config: Any, settings: ModelSettings) -> None:
+        """Set pixels an image and pixels a frame; the video processor's cap over all frames stays off."""
+        images, videos = processor.image_processor, processor.video_processor  # type: ignore[attr-defined]
+        lowest = settings.min_pixels or images.size["shortest_edge"]
+        images.size = {"shortest_edge": min(lowest, settings.max_pixels), "longest_edge": settings.max_pixels}
+        videos.size = {
+            "shortest_edge": min(lowest, settings.video_max_pixels),
+            "longest_edge": settings.video_max_pixels,
+        }
+        videos.do_sample_frames = False
+        videos.cap_pixels_per_frame = False
+
+    def end_of_turn(self, processor: ProcessorMixin) -> str:
+        """ChatML's mark, which is not the end-of-text token of the base vocabulary."""
+        return "<|im_end|>"
+
+    def content(self, media: Media) -> list[dict[str, str]]:
+        """One entry a video, one an image."""
+        return [{"type": "video"}] if isinstance(media, Clip) else [{"type": "image"} for _ in media]
+
+    def prepare_images(self, vlm: "VLM", images: Images) -> Prepared:
+        """Patches ``pixel_values [patches, features]`` and ``image_grid_thw [images, 3]``."""
+        processor = vlm.processor.image_processor  # type: ignore[attr-defined]
+        data = processor(images=list(images), return_tensors="pt")
+        grid = data["image_grid_thw"]
+        counts = tuple((grid.prod(-1) // processor.merge_size**2).tolist())
+        return Prepared({"pixel_values": data["pixel_values"], "image_grid_thw": grid}, counts)
+
+    def prepare_clip(self, vlm: "VLM", clip: Clip) -> Prepared:
+        """Patches ``pixel_values_videos [patches, features]``, ``video_grid_thw [1, 3]``, ``second_per_grid_ts [1]``."""
+        processor = vlm.processor.video_processor  # type: ignore[attr-defined]
+        frames = torch.from_numpy(clip.frames).permute(0, 3, 1, 2)
+        data = processor(videos=[frames], return_tensors="pt", do_sample_frames=False)
+        grid = data["video_grid_thw"]
+        seconds = second_per_grid(clip, processor.temporal_patch_size, vlm.temporal_positions)
+        tensors = {
+            "pixel_values_videos": data["pixel_values_videos"],
+            "video_grid_thw": grid,
+            "second_per_grid_ts": torch.tensor([seconds], dtype=torch.float64),
+        }
+        return Prepared(tensors, (int(grid.prod()) // processor.merge_size**2,))
+
+    def token_tensors(self, vlm: "VLM", input_ids: Tensor) -> dict[str, Tensor]:
+        """``mm_token_type_ids``: 0 text, 1 image, 2 video."""
+        image_id, video_id = vlm.placeholder_ids
+        return {"mm_token_type_ids": (input_ids == image_id).int() + 2 * (input_ids == video_id).int()}
+
+    def position_ids(self, vlm: "VLM", batch: Mapping[str, Tensor]) -> Tensor | None:
+        """Three rows (time, height, width) ``[3, B, L]``, by the model's own rule.
+
+        They are computed here, from float64 seconds, because integers survive what happens to a batch on its way
+        (DeepSpeed casts floating inputs to bfloat16, which rounds the seconds).
+        """
+        return rope_index(Qwen2_5_VLModel, vlm.config, batch)
+
+
+def rope_index(model_class: Any, config: Any, batch: Mapping[str, Tensor]) -> Tensor:
+    """Call a Qwen model class's ``get_rope_index`` without a model, so that data workers can.
+
+    Returns:
+        int64 ``[3, B, L]``.
+    """
+    rule = SimpleNamespace(config=config)
+    rule.get_vision_position_ids = lambda *args, **kwargs: model_class.get_vision_position_ids(rule, *args, **kwargs)
+    names = ("input_ids", "mm_token_type_ids", "image_grid_thw", "video_grid_thw", "attention_mask")
+    times = {"second_per_grid_ts": batch["second_per_grid_ts"]} if "second_per_grid_ts" in batch else {}
+    positions, _ = model_class.get_rope_index(rule, **{name: batch.get(name) for name in names}, **times)
+    return positions

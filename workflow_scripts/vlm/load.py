@@ -1,0 +1,113 @@
+"""Load a model of any family with its processor, at the resolution and with the time of the settings."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoProcessor, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+
+from workflow_scripts.settings import InputError, ModelSettings
+from workflow_scripts.vlm.conversation import Skeleton
+from workflow_scripts.vlm.families import Family, TemporalPositions, get_family
+
+
+@dataclass
+class VLM:
+    """A model with all that is needed to talk to it.
+
+    Attributes:
+        settings: what was asked for.
+        family: the adapter of its family.
+        model: the model; absent (an AttributeError on use) if loaded with ``with_model=False``.
+        processor: tokenizer, image processor, video processor and chat template.
+        config: the model's configuration.
+        temporal_positions: how real time becomes temporal positions.
+        skeletons: rendered chat templates, by roles and media; filled on first use.
+        option_ids: tokens of answer options; filled on first use.
+    """
+
+    settings: ModelSettings
+    family: Family
+    model: PreTrainedModel
+    processor: ProcessorMixin
+    config: Any
+    temporal_positions: TemporalPositions = "real_time"
+    skeletons: dict[Any, Skeleton] = field(default_factory=dict, repr=False)
+    option_ids: dict[str, int] = field(default_factory=dict, repr=False)
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The processor's tokenizer."""
+        tokenizer: PreTrainedTokenizerBase = self.processor.tokenizer  # type: ignore[attr-defined]
+        return tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the model computes in."""
+        return self.model.dtype
+
+    @property
+    def placeholder_ids(self) -> tuple[int, ...]:
+        """Token ids of the family's media placeholders."""
+        return tuple(int(self.tokenizer.convert_tokens_to_ids(token)) for token in self.family.placeholders)
+
+
+def load(
+    settings: ModelSettings,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    adapter: Path | None = None,
+    temporal_positions: TemporalPositions = "real_time",
+    with_model: bool = True,
+) -> VLM:
+    """Load a model from a local folder or the hub: safetensors only, no remote code.
+
+    Args:
+        settings: name, family, source, revision, pixels and precision.
+        device: where the model goes.
+        dtype: overrides the settings' precision.
+        adapter: folder of a LoRA adapter, merged into the weights.
+        temporal_positions: ``real_time``, ``integer_rate`` or ``constant``.
+        with_model: False for the processor alone, as data workers need it.
+
+    Raises:
+        InputError: the source is missing or of another family.
+    """
+    family = get_family(settings.family)
+    source = settings.source
+    where = f"model {settings.name}: source {source}"
+    revision = {"revision": settings.revision} if settings.revision else {}
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False, **revision)
+        if config.model_type != family.model_type:
+            raise InputError(f"{where} is of type {config.model_type}; expected {family.model_type} ({family.name})")
+        processor = AutoProcessor.from_pretrained(source, trust_remote_code=False, **revision)
+        family.configure(processor, config, settings)
+        vlm = VLM(settings, family, None, processor, config, temporal_positions)  # type: ignore[arg-type]
+        if not with_model:
+            return vlm
+        model = family.model_class.from_pretrained(
+            source,
+            config=config,
+            dtype=dtype or getattr(torch, settings.precision),
+            attn_implementation="sdpa",
+            use_safetensors=True,
+            trust_remote_code=False,
+            **revision,
+        )
+    except OSError as error:
+        raise InputError(f"{where} cannot be loaded: {str(error).splitlines()[0]}") from error
+    if adapter is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+    family.adapt(model, settings)
+    vlm.model = model.to(device).eval()
+    return vlm
