@@ -60,6 +60,10 @@ class BudgetsSettings(Section):
     """The predictors behind the hybrid allocations. uniform-<n> needs none."""
 
     dinov2: DinoSettings = Field(DinoSettings(), description="hybrid-dinov2.")
+    truth: str | None = Field(
+        None,
+        description="File with each sample's true minimal budget, to compare the predictors with. null: not known.",
+    )
     predictors: dict[str, PredictorSettings] = Field(description="hybrid-<name>, by name.")
 
     @field_validator("predictors", mode="before")

@@ -21,10 +21,10 @@ class ExperimentSettings(Section):
     allocations: tuple[str, ...] = Field(
         min_length=1, description="Allocations: uniform-<budget>, hybrid-dinov2 or hybrid-<predictor>."
     )
-    seeds: tuple[int, ...] = Field((1, 2, 3), min_length=1, description="Seeds of training; one run each.")
+    seeds: tuple[int, ...] = Field(min_length=1, description="Seeds of training; one run each.")
     suites: tuple[Suite, ...] = Field(("image", "video"), min_length=1, description="Suites to evaluate.")
     eval_frames: tuple[int, ...] = Field(
-        (64,), min_length=1, description="Frames a video in evaluation, each an admissible budget; one evaluation each."
+        min_length=1, description="Frames a video in evaluation, each an admissible budget; one evaluation each."
     )
 
     @field_validator("models", "allocations", "seeds", "suites", "eval_frames")

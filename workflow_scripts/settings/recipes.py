@@ -48,8 +48,8 @@ class RecipeSettings(Section):
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are scaled down to this norm.")
     temporal_positions: TemporalPositions = Field(
         "real_time",
-        description="Temporal positions of video tokens, in training and evaluation. "
-        "real_time: from the frames' timestamps; integer_rate: truncated to an integer as transformers <= 5.17 did; constant: the processor's fixed rate.",
+        description="Temporal positions of video tokens, in training and evaluation. real_time: from the timestamps; "
+        "integer_rate: truncated to an integer as transformers <= 5.17 did; constant: the processor's fixed rate.",
     )
     deepspeed: Literal["zero2", "zero3"] | None = Field(
         "zero3", description="DeepSpeed stage. null: without DeepSpeed."
