@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoProcessor, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+from transformers.utils import logging
 
 from workflow_scripts.settings import InputError, ModelSettings
 from workflow_scripts.vlm.conversation import Skeleton
@@ -82,6 +83,7 @@ def load(
     """
     family = get_family(settings.family)
     source = settings.source
+    logging.disable_progress_bar()
     where = f"model {settings.name}: source {source}"
     revision = {"revision": settings.revision} if settings.revision else {}
     try:

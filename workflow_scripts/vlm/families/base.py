@@ -63,7 +63,7 @@ class Family(ABC):
         """Give the token that closes an answer."""
         return str(processor.tokenizer.eos_token)  # type: ignore[attr-defined]
 
-    def adapt(self, model: PreTrainedModel, settings: ModelSettings) -> None:
+    def adapt(self, model: PreTrainedModel, settings: ModelSettings) -> None:  # noqa: B027
         """Change how a loaded model computes, never what it stores; nothing by default."""
 
     def token_tensors(self, vlm: "VLM", input_ids: Tensor) -> dict[str, Tensor]:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLModel
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision, eager_attention_forward
 
 from workflow_scripts.settings import ModelSettings
 from workflow_scripts.vlm.families.base import Family, Part, Prepared, TemporalPositions
+from workflow_scripts.vlm.families.vision_attention import batch_vision_attention
 from workflow_scripts.vlm.media import Clip, Images, Media
 
 if TYPE_CHECKING:
@@ -64,6 +66,11 @@ class Qwen25VL(Family):
         videos.do_sample_frames = False
         videos.cap_pixels_per_frame = False
 
+    def adapt(self, model: PreTrainedModel, settings: ModelSettings) -> None:
+        """Batch the vision tower's attention."""
+        tower = model.model.visual  # type: ignore[union-attr]
+        batch_vision_attention(tower, apply_rotary_pos_emb_vision, eager_attention_forward)  # type: ignore[arg-type]
+
     def end_of_turn(self, processor: ProcessorMixin) -> str:
         """ChatML's mark, which is not the end-of-text token of the base vocabulary."""
         return "<|im_end|>"
@@ -73,7 +80,7 @@ class Qwen25VL(Family):
         return [{"type": "video"}] if isinstance(media, Clip) else [{"type": "image"} for _ in media]
 
     def prepare_images(self, vlm: "VLM", images: Images) -> Prepared:
-        """Patches ``pixel_values [patches, features]`` and ``image_grid_thw [images, 3]``."""
+        """``pixel_values [patches, features]`` and ``image_grid_thw [images, 3]``."""
         processor = vlm.processor.image_processor  # type: ignore[attr-defined]
         data = processor(images=list(images), return_tensors="pt")
         grid = data["image_grid_thw"]
@@ -81,7 +88,7 @@ class Qwen25VL(Family):
         return Prepared({"pixel_values": data["pixel_values"], "image_grid_thw": grid}, counts)
 
     def prepare_clip(self, vlm: "VLM", clip: Clip) -> Prepared:
-        """Patches ``pixel_values_videos [patches, features]``, ``video_grid_thw [1, 3]``, ``second_per_grid_ts [1]``."""
+        """``pixel_values_videos [patches, features]``, ``video_grid_thw [1, 3]``, ``second_per_grid_ts [1]``."""
         processor = vlm.processor.video_processor  # type: ignore[attr-defined]
         frames = torch.from_numpy(clip.frames).permute(0, 3, 1, 2)
         data = processor(videos=[frames], return_tensors="pt", do_sample_frames=False)
