@@ -10,7 +10,7 @@ from .frames import FramesSettings
 from .miniature import MiniatureSettings
 from .models import ModelSettings
 from .recipes import LearningRates, LoraSettings, RecipeSettings
-from .section import InputError, Section
+from .section import InputError, Section, to_json
 from .study import StudySettings, load_study
 
 __all__ = [
@@ -40,4 +40,5 @@ __all__ = [
     "Shares",
     "StudySettings",
     "load_study",
+    "to_json",
 ]

@@ -1,5 +1,7 @@
 """The base of every configuration section, and the error for bad input."""
 
+import json
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -31,3 +33,12 @@ def names_from_keys(entries: Any, inner: str | None = None) -> Any:
                 entry[inner] = {"name": name, **entry[inner]}
         named[name] = entry
     return named
+
+
+def to_json(section: Section | Iterable[Section] | None) -> str:
+    """A section, or several, as JSON text for a command's flag."""
+    if section is None:
+        return "null"
+    if isinstance(section, Section):
+        return json.dumps(section.model_dump(mode="json"))
+    return json.dumps([entry.model_dump(mode="json") for entry in section])

@@ -1,0 +1,36 @@
+# Video fine-tuning's temporal gains and spatial costs. The stages, in order, are the rules included below.
+from snakemake.utils import min_version
+
+min_version("9.27")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+
+
+pathvars:
+    results=f"results/{STUDY.study}",
+    logs=f"results/{STUDY.study}/logs",
+    benchmarks=f"results/{STUDY.study}/benchmarks",
+
+
+include: "rules/miniature.smk"
+include: "rules/curation.smk"
+include: "rules/frames.smk"
+include: "rules/budgets.smk"
+include: "rules/finetuning.smk"
+include: "rules/evaluation.smk"
+include: "rules/analysis.smk"
+include: "rules/figures.smk"
+include: "rules/provenance.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.figures.input,
+        rules.scores.output,
+        rules.deltas.output,
+        rules.record.output,

@@ -1,0 +1,71 @@
+"""Stage analysis: scores with intervals, and changes against the base; of the whole study, and of each figure's experiment."""
+
+
+rule scores:
+    input:
+        evaluation_files(),
+    output:
+        "<results>/analysis/scores.csv",
+    log:
+        "<logs>/analysis/scores.log",
+    benchmark:
+        "<benchmarks>/analysis/scores.jsonl"
+    params:
+        folders=lambda wildcards, input: sorted({os.path.dirname(path) for path in input}),
+        resamples=STUDY.analysis.resamples,
+        seed=STUDY.analysis.seed,
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    message:
+        "gathering scores into {output}"
+    shell:
+        "python -m workflow_scripts.analysis.scores --evaluations {params.folders:q} --resamples {params.resamples}"
+        " --seed {params.seed} --output {output:q} > {log:q} 2>&1"
+
+
+use rule scores as figure_scores with:
+    input:
+        lambda wildcards: evaluation_files(wildcards.figure),
+    output:
+        "<results>/analysis/{figure}/scores.csv",
+    log:
+        "<logs>/analysis/{figure}/scores.log",
+    benchmark:
+        "<benchmarks>/analysis/{figure}/scores.jsonl"
+
+
+rule deltas:
+    input:
+        evaluations=evaluation_files(),
+        scores="<results>/analysis/scores.csv",
+    output:
+        "<results>/analysis/deltas.csv",
+    log:
+        "<logs>/analysis/deltas.log",
+    benchmark:
+        "<benchmarks>/analysis/deltas.jsonl"
+    params:
+        folders=lambda wildcards, input: sorted({os.path.dirname(path) for path in input.evaluations}),
+        resamples=STUDY.analysis.resamples,
+        seed=STUDY.analysis.seed,
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    message:
+        "comparing tuned models with their bases into {output}"
+    shell:
+        "python -m workflow_scripts.analysis.deltas --scores {input.scores:q} --evaluations {params.folders:q}"
+        " --resamples {params.resamples} --seed {params.seed} --output {output:q} > {log:q} 2>&1"
+
+
+use rule deltas as figure_deltas with:
+    input:
+        evaluations=lambda wildcards: evaluation_files(wildcards.figure),
+        scores="<results>/analysis/{figure}/scores.csv",
+    output:
+        "<results>/analysis/{figure}/deltas.csv",
+    log:
+        "<logs>/analysis/{figure}/deltas.log",
+    benchmark:
+        "<benchmarks>/analysis/{figure}/deltas.jsonl"

@@ -1,0 +1,122 @@
+"""The settings, wildcard constraints, and the input functions that rules share."""
+
+import os
+import re
+import sys
+
+from snakemake.exceptions import WorkflowError
+
+ROOT = workflow.basedir
+sys.path.insert(0, ROOT)
+# Jobs run this environment's python and find workflow_scripts, whatever the shell and the working directory are.
+os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))
+
+from workflow_scripts.settings import InputError, demand, load_study, plan, to_json
+
+try:
+    STUDY = load_study(config)
+except InputError as error:
+    raise WorkflowError(*str(error).splitlines()) from None
+
+SUBJECT = r"(base|blind)/{model}|tuned/{recipe}/{model}/{allocation}/seed-\d+"
+
+
+def any_of(names):
+    """A regular expression that matches exactly these names."""
+    return "(" + "|".join(re.escape(str(name)) for name in names) + ")"
+
+
+NAMES = {
+    "model": any_of(STUDY.models),
+    "recipe": any_of(STUDY.recipes),
+    "allocation": any_of(
+        [f"uniform-{budget}" for budget in STUDY.frames.budgets]
+        + ["hybrid-dinov2"]
+        + [f"hybrid-{predictor}" for predictor in STUDY.budgets.predictors]
+    ),
+}
+
+
+wildcard_constraints:
+    **NAMES,
+    subject=SUBJECT.format(**NAMES),
+    predictor=any_of(STUDY.budgets.predictors),
+    benchmark=any_of(STUDY.benchmarks.registry),
+    suite="(image|video)",
+    figure=any_of(experiment.figure for experiment in STUDY.experiments),
+    frames=r"\d+",
+    shard=r"\d+",
+    seed=r"\d+",
+
+
+def optional(path):
+    """An input that a setting may leave out: no file where it is null."""
+    return [] if path is None else path
+
+
+def shards():
+    """All files of the frame store of the training videos."""
+    return [f"<results>/frames/shard-{shard}.arrow" for shard in range(STUDY.frames.shards)]
+
+
+def weights(wildcards):
+    """The weights that an evaluation waits for: those of its run, none for a base model."""
+    run = plan.Subject.parse(wildcards.subject).run
+    return [] if run is None else f"<results>/finetuning/{run.path}/model/config.json"
+
+
+def benchmark_frames(wildcards):
+    """The frame stores of a suite's videos; image benchmarks bring their own pictures."""
+    if wildcards.suite == "image":
+        return []
+    return [f"<results>/frames/benchmarks/{name}.arrow" for name in STUDY.benchmarks.suites["video"]]
+
+
+def evaluation_files(figure=None):
+    """Scores and responses of every evaluation behind a figure, or behind all of them."""
+    return [
+        f"<results>/{folder}/{name}"
+        for folder in plan.evaluations(STUDY, figure)
+        for name in ("scores.json", "responses.parquet")
+    ]
+
+
+def budget_files(figure=None):
+    """The budgets of every allocation behind a figure, or behind all of them."""
+    return [f"<results>/budgets/{allocation}.parquet" for allocation in plan.allocations(STUDY, figure)]
+
+
+def evaluated_model(wildcards):
+    """Settings, as JSON, of the model an evaluation loads: the base model's, with the run's weights if it is tuned."""
+    subject = plan.Subject.parse(wildcards.subject)
+    folder = "" if subject.run is None else f"results/{STUDY.study}/finetuning/{subject.run.path}/model"
+    return to_json(plan.evaluated_model(STUDY, subject, folder))
+
+
+def temporal_positions(wildcards):
+    """Temporal positions of an evaluation: the recipe's for a tuned model, `evaluation.temporal_positions` for a base."""
+    run = plan.Subject.parse(wildcards.subject).run
+    return STUDY.recipes[run.recipe].temporal_positions if run else STUDY.evaluation.temporal_positions
+
+
+def base_model(wildcards):
+    """Settings of the base model that a rule's wildcards name, directly or as part of a subject."""
+    name = wildcards.get("model") or plan.Subject.parse(wildcards.subject).model
+    return STUDY.models[name]
+
+
+def training_gpus(wildcards):
+    """GPUs of a training run."""
+    return demand.gpus(STUDY, base_model(wildcards), STUDY.recipes[wildcards.recipe])
+
+
+def inference_gpus(wildcards):
+    """GPUs of an evaluation."""
+    return demand.gpus(STUDY, base_model(wildcards))
+
+
+def launcher(wildcards):
+    """How a training run starts: python, or one process a GPU through torchrun's module."""
+    count = training_gpus(wildcards)
+    return f"python -m torch.distributed.run --standalone --nproc-per-node {count}" if count > 1 else "python"

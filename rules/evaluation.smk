@@ -1,0 +1,63 @@
+"""Stage evaluation: one process evaluates one model on one suite."""
+
+EVALUATION = "evaluation/{subject}/{suite}/frames-{frames}"
+
+
+rule media:
+    input:
+        optional(STUDY.benchmarks.ready),
+    output:
+        "<results>/evaluation/media/{benchmark}.csv",
+    log:
+        "<logs>/evaluation/media/{benchmark}.log",
+    benchmark:
+        "<benchmarks>/evaluation/media/{benchmark}.jsonl"
+    params:
+        benchmark=lambda wildcards: to_json(STUDY.benchmarks.registry[wildcards.benchmark]),
+        tasks=STUDY.benchmarks.tasks or "none",
+        root=STUDY.benchmarks.root,
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    message:
+        "listing the videos of benchmark {wildcards.benchmark}"
+    shell:
+        "python -m workflow_scripts.evaluation.media --benchmark {params.benchmark:q} --tasks {params.tasks:q}"
+        " --root {params.root:q} --output {output:q} > {log:q} 2>&1"
+
+
+rule evaluate:
+    input:
+        optional(STUDY.benchmarks.ready),
+        weights=weights,
+        store=benchmark_frames,
+    output:
+        scores=f"<results>/{EVALUATION}/scores.json",
+        responses=f"<results>/{EVALUATION}/responses.parquet",
+    log:
+        f"<logs>/{EVALUATION}.log",
+    benchmark:
+        f"<benchmarks>/{EVALUATION}.jsonl"
+    params:
+        model=evaluated_model,
+        benchmarks=lambda wildcards: to_json(STUDY.benchmarks.of(wildcards.suite)),
+        tasks=STUDY.benchmarks.tasks or "none",
+        root=STUDY.benchmarks.root,
+        store=lambda wildcards, input: ["--store", *input.store] if input.store else [],
+        blind=lambda wildcards: "--blind" if wildcards.subject.startswith("blind/") else "",
+        batch_size=STUDY.evaluation.batch_size,
+        temporal_positions=temporal_positions,
+        device=STUDY.compute.device,
+        folder=subpath(output.scores, parent=True),
+    threads: STUDY.compute.threads.evaluation
+    resources:
+        mem_mb=lambda wildcards: demand.memory_mb(base_model(wildcards)),
+        runtime=lambda wildcards: demand.inference_minutes(STUDY, base_model(wildcards)),
+        gpu=inference_gpus,
+    message:
+        "evaluating {wildcards.subject} on the {wildcards.suite} suite"
+    shell:
+        "python -m workflow_scripts.evaluation.evaluate --model {params.model:q} --suite {wildcards.suite}"
+        " --benchmarks {params.benchmarks:q} --tasks {params.tasks:q} --root {params.root:q} {params.store:q}"
+        " --frames {wildcards.frames} {params.blind} --batch-size {params.batch_size} --device {params.device}"
+        " --threads {threads} --temporal-positions {params.temporal_positions} --output {params.folder:q} > {log:q} 2>&1"

@@ -1,0 +1,62 @@
+"""Stage finetuning: one run is one recipe, model, allocation and seed, described by its spec.yaml alone."""
+
+RUN_NAME = "{recipe}/{model}/{allocation}/seed-{seed}"
+RUN = f"<results>/finetuning/{RUN_NAME}"
+
+
+rule spec:
+    input:
+        manifest="<results>/curation/manifest.parquet",
+        budgets="<results>/budgets/{allocation}.parquet",
+        store=shards(),
+    output:
+        f"{RUN}/spec.yaml",
+    log:
+        f"<logs>/finetuning/{RUN_NAME}/spec.log",
+    benchmark:
+        f"<benchmarks>/finetuning/{RUN_NAME}/spec.jsonl"
+    params:
+        study=STUDY.study,
+        recipe=lambda wildcards: to_json(STUDY.recipes[wildcards.recipe]),
+        model=lambda wildcards: to_json(STUDY.models[wildcards.model]),
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    message:
+        "describing the run {wildcards.recipe}/{wildcards.model}/{wildcards.allocation}/seed-{wildcards.seed}"
+    shell:
+        "python -m workflow_scripts.finetuning.spec --study {params.study} --recipe {params.recipe:q}"
+        " --model {params.model:q} --allocation {wildcards.allocation} --seed {wildcards.seed}"
+        " --manifest {input.manifest:q} --budgets {input.budgets:q} --store {input.store:q}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
+# Of the model only config.json is declared: the folder is put in place whole, and Snakemake, which deletes declared outputs
+# before a job and after a failed one, leaves the undeclared checkpoints for the next attempt to resume from.
+rule train:
+    input:
+        spec=f"{RUN}/spec.yaml",
+        store=shards(),
+    output:
+        model=f"{RUN}/model/config.json",
+        log=f"{RUN}/log.jsonl",
+        summary=f"{RUN}/summary.json",
+    log:
+        f"<logs>/finetuning/{RUN_NAME}/train.log",
+    benchmark:
+        f"<benchmarks>/finetuning/{RUN_NAME}/train.jsonl"
+    params:
+        launcher=launcher,
+        folder=subpath(output.summary, parent=True),
+    threads: lambda wildcards: STUDY.compute.threads.finetuning * max(training_gpus(wildcards), 1)
+    resources:
+        mem_mb=lambda wildcards: demand.memory_mb(base_model(wildcards)),
+        runtime=lambda wildcards: demand.training_minutes(
+            STUDY, base_model(wildcards), STUDY.recipes[wildcards.recipe]
+        ),
+        gpu=training_gpus,
+    message:
+        "fine-tuning {wildcards.model} on {wildcards.allocation}, recipe {wildcards.recipe}, seed {wildcards.seed}"
+    shell:
+        "{params.launcher} -m workflow_scripts.finetuning.train --spec {input.spec:q} --store {input.store:q}"
+        " --checkpoints {params.folder:q}/checkpoints --threads {threads} --output {params.folder:q} > {log:q} 2>&1"
