@@ -1,0 +1,248 @@
+"""Rule `store`: one shard of the frame store, and the reader of its shards.
+
+In: a manifest or a list of videos, and their root. Out: an Arrow IPC file with SCHEMA, a record batch a video, in the
+order of the videos' paths; beside it a CSV with video, reason, detail of those that could not be decoded. A shard is
+whole or absent, and the same input gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from PIL import Image
+
+from workflow_scripts.frames.sampling import uniform_indices
+from workflow_scripts.settings import InputError, cli, files
+from workflow_scripts.settings.workers import Outcome, each
+from workflow_scripts.vlm.media import Clip
+
+SCHEMA = pa.schema(
+    [
+        ("video", pa.string()),  # relative to the root
+        ("n_frames", pa.int32()),  # of the clip, not of what is stored
+        ("duration_s", pa.float64()),
+        ("fps", pa.float64()),  # mean over the clip
+        ("frame_index", pa.list_(pa.int32())),
+        ("timestamp_s", pa.list_(pa.float64())),  # from the clip's first frame
+        ("jpeg", pa.list_(pa.binary())),
+    ]
+)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How videos become rows."""
+
+    root: Path
+    budgets: tuple[int, ...]
+    max_pixels: int
+    jpeg_quality: int
+
+
+class FrameStore:
+    """Clips by video, from memory-mapped shards. Safe to pickle and to fork: each process maps the files for itself."""
+
+    def __init__(self, paths: str | Path | Iterable[str | Path]) -> None:
+        """Map the shards. Raises InputError where one is missing or not a frame store, or a video is in two of them."""
+        self.paths = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+        self._readers: list[pa.ipc.RecordBatchFileReader] = []
+        self._places: dict[str, tuple[int, int]] = {}
+        for number, path in enumerate(self.paths):
+            reader = _map(path)
+            self._readers.append(reader)
+            for batch in range(reader.num_record_batches):
+                video = reader.get_batch(batch).column("video")[0].as_py()
+                if video in self._places:
+                    other = self.paths[self._places[video][0]]
+                    raise InputError(f"file {path}: video {video} is also in {other}; expected each in one shard")
+                self._places[video] = (number, batch)
+
+    @property
+    def videos(self) -> set[str]:
+        """Paths of the stored videos."""
+        return set(self._places)
+
+    def clip(self, video: str, frames: int) -> Clip:
+        """The clip at a budget: frames floor(i * n / frames), all n where n is smaller.
+
+        Raises InputError where the video is not stored or was stored for other budgets.
+        """
+        if video not in self._places:
+            raise InputError(
+                f"video {video} is not in the frame store ({self._describe()}); see the quarantine beside it"
+            )
+        number, batch = self._places[video]
+        row = self._readers[number].get_batch(batch)
+        stored = row.column("frame_index")[0].values.to_numpy()
+        wanted = np.array(uniform_indices(row.column("n_frames")[0].as_py(), frames))
+        places = np.minimum(np.searchsorted(stored, wanted), len(stored) - 1)
+        if not np.array_equal(stored[places], wanted):
+            raise InputError(
+                f"video {video}: the frames of budget {frames} are not all in {self.paths[number]}; "
+                "expected one of the budgets that the store was made for"
+            )
+        jpegs = row.column("jpeg")[0].values
+        images = [_read_jpeg(memoryview(jpegs[int(place)].as_buffer())) for place in places]
+        stamps = row.column("timestamp_s")[0].values.to_numpy()[places]
+        return Clip(np.stack(images), stamps, row.column("duration_s")[0].as_py())
+
+    def _describe(self) -> str:
+        return (
+            f"{self.paths[0]}{f' and {len(self.paths) - 1} more' if len(self.paths) > 1 else ''}"
+            if self.paths
+            else "empty"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return FrameStore, (self.paths,)
+
+
+def _map(path: Path) -> pa.ipc.RecordBatchFileReader:
+    if not path.is_file():
+        raise InputError(f"file {path} is missing; expected a shard of the frame store")
+    try:
+        reader = pa.ipc.open_file(pa.memory_map(str(path)))
+    except pa.ArrowInvalid as error:
+        raise InputError(f"file {path} is not an Arrow file ({error}); expected a shard of the frame store") from None
+    if not reader.schema.equals(SCHEMA):
+        raise InputError(
+            f"file {path} has columns {', '.join(reader.schema.names)}; expected {', '.join(SCHEMA.names)}"
+        )
+    return reader
+
+
+def _read_jpeg(data: memoryview) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image)
+
+
+def shard_videos(videos: Iterable[str], shard: int, shards: int) -> list[str]:
+    """The shard's videos: every `shards`-th of the sorted, distinct paths, from number `shard` on."""
+    return sorted(set(videos))[shard::shards]
+
+
+def make_row(recipe: Recipe, video: str) -> Row | tuple[str, str]:
+    """One row of the store, or (reason, detail). Runs in a worker process that can be killed."""
+    from workflow_scripts.curation.video import Unusable
+    from workflow_scripts.frames.decode import decode
+
+    try:
+        decoded = decode(recipe.root / video, recipe.budgets, recipe.max_pixels)
+    except Unusable as unusable:
+        return unusable.reason, unusable.detail
+    return {
+        "video": video,
+        "n_frames": decoded.n_frames,
+        "duration_s": decoded.duration_s,
+        "fps": decoded.fps,
+        "frame_index": decoded.index,
+        "timestamp_s": decoded.timestamp_s,
+        "jpeg": [_jpeg(image, recipe.jpeg_quality) for image in decoded.images],
+    }
+
+
+def _jpeg(image: np.ndarray, quality: int) -> bytes:
+    # Full colour resolution: a study of what models see of colours should not blur them.
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
+
+
+def write_shard(
+    videos: Sequence[str], recipe: Recipe, output: Path, quarantine: Path, *, workers: int = 1, timeout_s: float = 600.0
+) -> int:
+    """Decode the videos and write the shard, holding a few videos in memory at a time. Returns the number stored."""
+    rejected: list[tuple[str, str, str]] = []
+    with files.atomic_path(output) as temporary:
+        with (
+            pa.OSFile(str(temporary), "wb") as sink,
+            pa.ipc.new_file(sink, SCHEMA) as writer,
+            cli.progress(len(videos), "videos decoded") as advance,
+        ):
+            outcomes = each(partial(make_row, recipe), videos, workers=workers, timeout_s=timeout_s)
+            for video, outcome in zip(videos, outcomes, strict=True):
+                row = _judge(outcome, timeout_s)
+                if isinstance(row, tuple):
+                    rejected.append((video, *row))
+                else:
+                    writer.write_batch(pa.RecordBatch.from_pylist([row], schema=SCHEMA))
+                advance()
+        with files.atomic_path(quarantine) as listed, listed.open("w", newline="", encoding="utf-8") as handle:
+            csv.writer(handle, lineterminator="\n").writerows([("video", "reason", "detail"), *rejected])
+    return len(videos) - len(rejected)
+
+
+def _judge(outcome: Outcome[Row | tuple[str, str]], timeout_s: float) -> Row | tuple[str, str]:
+    if outcome.hung:
+        return "hang", f"not decoded within {timeout_s:g} s"
+    if outcome.exit_code is not None:
+        return "crash", f"the decoding process ended with {outcome.exit_code}"
+    if outcome.value is None:
+        return "undecodable", f"{type(outcome.error).__name__}: {outcome.error}"
+    return outcome.value
+
+
+def read_videos(path: Path) -> list[str]:
+    """The column `video` of a Parquet or CSV file. Raises InputError where there is none."""
+    if path.suffix != ".csv":
+        return list(files.read_parquet(path, ["video"])["video"])
+    if not path.is_file():
+        raise InputError(f"file {path} is missing; expected a CSV with a column video")
+    with path.open(newline="", encoding="utf-8") as handle:
+        reader = csv.DictReader(handle)
+        if "video" not in (reader.fieldnames or ()):
+            raise InputError(f"file {path}: columns are {reader.fieldnames}; expected one named video")
+        return [row["video"] for row in reader]
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--videos", type=Path, required=True, help="manifest.parquet, whose videos must all exist, or a CSV"
+    )
+    parser.add_argument("--root", type=Path, required=True, help="folder that the paths of the videos start from")
+    parser.add_argument("--shard", type=int, default=0, help="number of this shard, from 0")
+    parser.add_argument("--shards", type=int, default=1, help="number of shards")
+    parser.add_argument("--budgets", type=int, nargs="+", required=True, help="admissible numbers of frames")
+    parser.add_argument("--max-pixels", type=int, required=True, help="largest stored frame, pixels")
+    parser.add_argument("--jpeg-quality", type=int, default=95, help="1 to 100")
+    parser.add_argument("--workers", type=int, default=1, help="decoding processes")
+    parser.add_argument(
+        "--timeout", type=float, default=600.0, help="seconds after which decoding one video is given up"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="shard-<k>.arrow")
+    parser.add_argument("--quarantine", type=Path, required=True, help="shard-<k>.quarantine.csv")
+    arguments = parser.parse_args()
+    if not 0 <= arguments.shard < arguments.shards:
+        raise InputError(f"--shard is {arguments.shard}; expected 0 to {arguments.shards - 1}")
+    if min(arguments.budgets) < 1 or arguments.max_pixels < 1 or not 1 <= arguments.jpeg_quality <= 100:
+        raise InputError("--budgets and --max-pixels must be at least 1, and --jpeg-quality 1 to 100")
+    if not arguments.root.is_dir():
+        raise InputError(f"--root {arguments.root} is missing; expected the folder that holds the videos")
+    videos = shard_videos(read_videos(arguments.videos), arguments.shard, arguments.shards)
+    missing = [video for video in videos if not (arguments.root / video).exists()]
+    if missing and arguments.videos.suffix != ".csv":  # a manifest lists probed files; a list only names them
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise InputError(
+            f"file {arguments.videos}: video {missing[0]}{more} is missing in {arguments.root}; expected a file"
+        )
+    recipe = Recipe(arguments.root, tuple(arguments.budgets), arguments.max_pixels, arguments.jpeg_quality)
+    stored = write_shard(
+        videos, recipe, arguments.output, arguments.quarantine, workers=arguments.workers, timeout_s=arguments.timeout
+    )
+    print(f"{stored} of {len(videos)} videos stored")
+
+
+if __name__ == "__main__":
+    cli.run(main)
