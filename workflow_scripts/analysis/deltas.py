@@ -97,8 +97,8 @@ def deltas(evaluations: Sequence[Evaluation], resamples: int, seed: int) -> pd.D
             base = bases.get((checkpoint.model, suite, frames))
             if base is None:
                 raise InputError(
-                    f"evaluation folder {tuned[0].path}: no evaluation of base model {checkpoint.model} on suite {suite} "
-                    f"with {frames} frames; expected one to compare with"
+                    f"evaluation folder {tuned[0].path}: no evaluation of base model {checkpoint.model} on suite "
+                    f"{suite} with {frames} frames; expected one to compare with"
                 )
             same = {
                 "recipe": checkpoint.recipe, "model": checkpoint.model, "allocation": checkpoint.allocation,
@@ -112,10 +112,10 @@ def deltas(evaluations: Sequence[Evaluation], resamples: int, seed: int) -> pd.D
 def _compare(base: Evaluation, tuned: Sequence[Evaluation], resamples: int, seed: int) -> list[dict[str, Any]]:
     draws = seed_draws(len(tuned), resamples, seed)
     rows, mains, maxima, questions = [], [], [], 0
-    for other in tuned:
-        if set(other.benchmarks) != set(base.benchmarks):
-            name = sorted(set(other.benchmarks) ^ set(base.benchmarks))[0]
-            raise InputError(f"evaluation folder {other.path}: benchmark {name} is not in both it and {base.path}")
+    for evaluation in tuned:
+        if set(evaluation.benchmarks) != set(base.benchmarks):
+            name = sorted(set(evaluation.benchmarks) ^ set(base.benchmarks))[0]
+            raise InputError(f"evaluation folder {evaluation.path}: benchmark {name} is not in both it and {base.path}")
     for name, benchmark in base.benchmarks.items():
         others = [other.benchmarks[name] for other in tuned]
         for evaluation, other in zip(tuned, others, strict=True):

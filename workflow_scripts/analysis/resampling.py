@@ -5,7 +5,8 @@ checkpoint on the same benchmark is scored on the same draws, so differences are
 
 With two or more seeds the draw has a second level, crossed with the first (Owen 2007, "The pigeonhole bootstrap"):
 S - 1 of the S seeds are drawn with replacement, which makes the variance of the seed mean unbiased however few they
-are (Rao and Wu 1988). With one seed an interval covers the choice of questions only.
+are (Rao and Wu 1988). Disagreement of the seeds question by question counts at both levels, so such an interval errs
+on the wide side. With one seed an interval covers the choice of questions only.
 
 The p value of a difference is the larger of two: an exact-by-sampling test that swaps the two models' answers cluster
 by cluster (valid however few questions differ, blind to seeds), and a normal test on the two-level bootstrap's

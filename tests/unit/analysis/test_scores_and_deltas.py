@@ -1,0 +1,157 @@
+"""The two tables, from folders to csv."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from workflow_scripts.analysis.deltas import COLUMNS as DELTA_COLUMNS
+from workflow_scripts.analysis.deltas import deltas, read_deltas
+from workflow_scripts.analysis.evaluations import checkpoint_of, read_evaluation, read_evaluations
+from workflow_scripts.analysis.scores import COLUMNS, scores
+from workflow_scripts.settings import InputError
+
+Make = Callable[..., pd.DataFrame]
+Write = Callable[..., Path]
+
+
+def right(n: int, k: int) -> np.ndarray:
+    return (np.arange(n) < k).astype(float)
+
+
+def row_of(benchmark: str, value: float) -> tuple[str, str, str, float, float]:
+    return benchmark, benchmark, "videomme_perception_score", value, 100.0
+
+
+def test_places_say_what_was_evaluated() -> None:
+    checkpoint, suite, frames = checkpoint_of(
+        Path("r/tuned/lora/qwen2.5-vl-7b/hybrid-qwen3-vl-8b/seed-2/video/frames-64")
+    )
+    assert (checkpoint.recipe, checkpoint.model, checkpoint.allocation) == (
+        "lora",
+        "qwen2.5-vl-7b",
+        "hybrid-qwen3-vl-8b",
+    )
+    assert (checkpoint.seed, checkpoint.blind, suite, frames) == (2, False, "video", 64)
+    assert checkpoint_of(Path("e/blind/m/image/frames-1"))[0].blind
+    with pytest.raises(InputError, match="not a place"):
+        checkpoint_of(Path("tuned/lora/m/image/frames-1"))
+
+
+def test_scores_table(mean_benchmark: Make, write_evaluation: Write) -> None:
+    both = pd.concat([mean_benchmark(right(60, 45)), mean_benchmark(right(40, 10), name="other")])
+    path = write_evaluation("base", both, [row_of("videomme", 75), row_of("other", 25)])
+    table = scores(read_evaluations([path]), 500, 0)
+    assert tuple(table.columns) == COLUMNS
+    whole = table[table["category"] == "all"].set_index("benchmark")
+    assert whole["value"].to_dict() == pytest.approx({"videomme": 75, "other": 25, "video": 50})
+    assert whole.loc["video", "n_questions"] == 100
+    assert whole.loc["video", "metric"] == "normalised_mean"
+    assert (whole["ci_low"] < whole["value"]).all()
+    assert (whole["value"] < whole["ci_high"]).all()
+    assert table["seed"].isna().all()
+    assert (table["allocation"] == "base").all()
+    categories = table[(table["benchmark"] == "videomme") & (table["category"] != "all")]
+    assert categories["n_questions"].tolist() == [20, 20, 20]
+    assert categories["value"].mean() == pytest.approx(75)
+
+
+def test_a_score_that_responses_do_not_give_is_refused(mean_benchmark: Make, write_evaluation: Write) -> None:
+    path = write_evaluation("base", mean_benchmark(right(10, 5)), [row_of("videomme", 60)])
+    with pytest.raises(InputError, match=r"is 60.*gives 50"):
+        read_evaluation(path)
+
+
+def test_pooled_row_weighs_tasks_by_questions(mean_benchmark: Make, write_evaluation: Write) -> None:
+    parts = [
+        mean_benchmark(right(30, 30), name="b").assign(task="t1"),
+        mean_benchmark(right(10, 0), name="b").assign(task="t2"),
+    ]
+    rows = [("b", None, "avg_accuracy", 75.0, 100.0), ("b", "t1", "avg_accuracy", 100.0, 100.0)]
+    found = read_evaluation(write_evaluation("base", pd.concat(parts), rows)).benchmarks["b"]
+    assert found.metrics["avg_accuracy"][0].value() == 75
+    assert {"t1", "t2"} <= set(found.categories)
+
+
+def test_deltas_table(mean_benchmark: Make, write_evaluation: Write) -> None:
+    rng = np.random.default_rng(0)
+    base = (rng.random(300) < 0.5).astype(float)
+    folders = [write_evaluation("base", mean_benchmark(base), [row_of("videomme", 100 * base.mean())])]
+    means = []
+    for seed in (1, 2, 3):
+        tuned = np.where(rng.random(300) < 0.3, 1.0, base)
+        means.append(100 * tuned.mean())
+        folders.append(write_evaluation("tuned", mean_benchmark(tuned), [row_of("videomme", means[-1])], seed=seed))
+    table = deltas(read_evaluations(folders), 1000, 0)
+    assert tuple(table.columns) == DELTA_COLUMNS
+    row = table[table["benchmark"] == "videomme"].iloc[0]
+    assert row["n_seeds"] == 3
+    assert row["n_questions"] == 300
+    assert row["tuned"] == pytest.approx(np.mean(means))
+    assert row["delta"] == pytest.approx(row["tuned"] - row["base"])
+    assert 0 < row["ci_low"] < row["delta"] < row["ci_high"]
+    assert row["p_value"] < 0.01
+    suite = table[table["benchmark"] == "video"].iloc[0]
+    assert suite["delta"] == pytest.approx(row["delta"])
+
+
+def test_paired_interval_is_narrower_than_two_separate_ones(mean_benchmark: Make, write_evaluation: Write) -> None:
+    rng = np.random.default_rng(1)
+    base = (rng.random(400) < 0.5).astype(float)
+    tuned = np.where(rng.random(400) < 0.05, 1 - base, base)
+    folders = [
+        write_evaluation("base", mean_benchmark(base), [row_of("videomme", 100 * base.mean())]),
+        write_evaluation("tuned", mean_benchmark(tuned), [row_of("videomme", 100 * tuned.mean())]),
+    ]
+    row = deltas(read_evaluations(folders), 1000, 0).iloc[0]
+    separate = 2 * 1.96 * 100 * np.sqrt(2 * 0.25 / 400)
+    paired = 2 * 1.96 * 100 * np.std(tuned - base) / np.sqrt(400)
+    assert row["ci_high"] - row["ci_low"] == pytest.approx(paired, rel=0.1)
+    assert paired < separate / 2
+
+
+def test_missing_base_and_other_questions_are_named(mean_benchmark: Make, write_evaluation: Write) -> None:
+    tuned = write_evaluation("tuned", mean_benchmark(right(10, 5)), [row_of("videomme", 50)])
+    with pytest.raises(InputError, match="no evaluation of base model small"):
+        deltas(read_evaluations([tuned]), 10, 0)
+    base = write_evaluation("base", mean_benchmark(right(8, 4)), [row_of("videomme", 50)])
+    with pytest.raises(InputError, match="other questions"):
+        deltas(read_evaluations([base, tuned]), 10, 0)
+
+
+def test_commands_write_the_same_bytes_twice(mean_benchmark: Make, write_evaluation: Write, tmp_path: Path) -> None:
+    folders = [
+        write_evaluation("base", mean_benchmark(right(50, 20)), [row_of("videomme", 40)]),
+        write_evaluation("blind", mean_benchmark(right(50, 12)), [row_of("videomme", 24)]),
+        write_evaluation("tuned", mean_benchmark(right(50, 30)), [row_of("videomme", 60)]),
+    ]
+    found = []
+    for turn in ("one", "two"):
+        table, differences = tmp_path / turn / "scores.csv", tmp_path / turn / "deltas.csv"
+        places = [str(folder) for folder in folders]
+        for command in (
+            ["scores", "--evaluations", *places, "--output", str(table)],
+            [
+                "deltas",
+                "--scores",
+                str(table),
+                "--evaluations",
+                *places,
+                "--resamples",
+                "200",
+                "--output",
+                str(differences),
+            ],
+        ):
+            module = f"workflow_scripts.analysis.{command[0]}"
+            subprocess.run([sys.executable, "-m", module, *command[1:]], check=True, capture_output=True)
+        found.append((table.read_bytes(), differences.read_bytes()))
+    assert found[0] == found[1]
+    read = read_deltas(tmp_path / "one" / "deltas.csv")
+    assert read["main"].all()
+    assert (read["p_holm"] >= read["p_value"]).all()
+    assert pd.read_csv(tmp_path / "one" / "scores.csv")["blind"].sum() == 5
