@@ -2,9 +2,12 @@
 
 from workflow_scripts.settings import InputError
 from workflow_scripts.vlm.families.base import Family, Part, Prepared, TemporalPositions
+from workflow_scripts.vlm.families.llava_1_5 import Llava15
+from workflow_scripts.vlm.families.llava_next_video import LlavaNextVideo
 from workflow_scripts.vlm.families.qwen2_5_vl import Qwen25VL
+from workflow_scripts.vlm.families.qwen3_vl import Qwen3VL
 
-FAMILIES: dict[str, Family] = {family.name: family for family in (Qwen25VL(),)}
+FAMILIES: dict[str, Family] = {family.name: family for family in (Qwen25VL(), LlavaNextVideo(), Llava15(), Qwen3VL())}
 
 
 def get_family(name: str) -> Family:

@@ -1,0 +1,109 @@
+"""LLaVA-1.5: an image model. A video is several images, each frame's feature map average-pooled by a stride."""
+
+from collections.abc import Mapping
+from types import MethodType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+from transformers import LlavaForConditionalGeneration, PreTrainedModel, ProcessorMixin
+
+from workflow_scripts.settings import InputError, ModelSettings
+from workflow_scripts.vlm.families.base import Family, Part, Prepared
+from workflow_scripts.vlm.media import Clip, Images, Media
+
+if TYPE_CHECKING:
+    from workflow_scripts.vlm.load import VLM
+
+
+class Llava15(Family):
+    """Adapter for ``LlavaForConditionalGeneration`` with a CLIP tower of one fixed resolution."""
+
+    name: ClassVar[str] = "llava-1.5"
+    model_type: ClassVar[str] = "llava"
+    model_class: ClassVar[type[PreTrainedModel]] = LlavaForConditionalGeneration
+    placeholders: ClassVar[tuple[str, ...]] = ("<image>",)
+    part_names: ClassVar[Mapping[str, Part]] = {
+        "vision_tower": "vision_tower",
+        "multi_modal_projector": "projector",
+        "language_model": "language_model",
+        "lm_head": "language_model",
+    }
+
+    def configure(self, processor: ProcessorMixin, config: Any, settings: ModelSettings) -> None:
+        """Check that the settings ask for the tower's resolution, and that the stride divides its grid."""
+        vision = config.vision_config
+        check_pixels(settings, "max_pixels", vision.image_size)
+        check_pixels(settings, "video_max_pixels", vision.image_size)
+        grid = vision.image_size // vision.patch_size
+        if grid % settings.video_pool_stride:
+            raise InputError(
+                f"model {settings.name}: video_pool_stride is {settings.video_pool_stride}; "
+                f"expected a divisor of the feature map's width, {grid}"
+            )
+
+    def adapt(self, model: PreTrainedModel, settings: ModelSettings) -> None:
+        """Pool the features of each image whose ``image_sizes`` is smaller than the image."""
+        inner: Any = model.model
+        original = inner.get_image_features
+        inner.get_image_features = MethodType(_pooling(original), inner)
+
+    def content(self, media: Media) -> list[dict[str, str]]:
+        """One entry an image, one a frame."""
+        return [{"type": "image"} for _ in range(len(media))]
+
+    def prepare_images(self, vlm: "VLM", images: Images) -> Prepared:
+        """``pixel_values [images, 3, H, W]`` and ``image_sizes [images, 2]``: the pixels that the features stand for."""
+        return self._prepare(vlm, list(images), stride=1)
+
+    def prepare_clip(self, vlm: "VLM", clip: Clip) -> Prepared:
+        """As images, with ``image_sizes`` divided by the stride of the pooling."""
+        frames = list(torch.from_numpy(clip.frames).permute(0, 3, 1, 2))
+        return self._prepare(vlm, frames, stride=vlm.settings.video_pool_stride)
+
+    def _prepare(self, vlm: "VLM", images: list[Any], stride: int) -> Prepared:
+        data = vlm.processor.image_processor(images, return_tensors="pt")  # type: ignore[attr-defined]
+        pixels: Tensor = data["pixel_values"]
+        patch = vlm.config.vision_config.patch_size
+        height, width = pixels.shape[-2] // stride, pixels.shape[-1] // stride
+        sizes = torch.tensor([[height, width]] * len(pixels))
+        return Prepared(
+            {"pixel_values": pixels, "image_sizes": sizes}, ((height // patch) * (width // patch),) * len(pixels)
+        )
+
+
+def check_pixels(settings: ModelSettings, key: str, image_size: int) -> None:
+    """Refuse a resolution that a tower of fixed resolution cannot have.
+
+    Raises:
+        InputError: the pixels differ.
+    """
+    if getattr(settings, key) != image_size**2:
+        raise InputError(
+            f"model {settings.name}: {key} is {getattr(settings, key)}; expected {image_size**2}, "
+            f"since the vision tower takes {image_size}x{image_size} pixels only"
+        )
+
+
+def _pooling(original: Any) -> Any:
+    """Wrap ``LlavaModel.get_image_features``: same features, those of video frames pooled."""
+
+    def get_image_features(self: Any, pixel_values: Tensor, *args: Any, image_sizes: Any = None, **kwargs: Any) -> Any:
+        outputs = original(pixel_values, *args, **kwargs)
+        if image_sizes is None:
+            return outputs
+        strides = (pixel_values.shape[-1] // image_sizes[:, 1]).tolist()
+        patch = self.config.vision_config.patch_size
+        rows, columns = pixel_values.shape[-2] // patch, pixel_values.shape[-1] // patch
+        pooled = list(outputs.pooler_output)
+        for stride in set(strides) - {1}:
+            which = [index for index, one in enumerate(strides) if one == stride]
+            maps = torch.stack([pooled[index] for index in which])  # [n, rows * columns, width]
+            maps = avg_pool2d(maps.transpose(1, 2).unflatten(2, (rows, columns)), stride)
+            for index, features in zip(which, maps.flatten(2).transpose(1, 2), strict=True):
+                pooled[index] = features
+        outputs.pooler_output = pooled
+        return outputs
+
+    return get_image_features

@@ -1,0 +1,85 @@
+"""LLaVA-NeXT-Video: frames at the CLIP tower's resolution, pooled by the model; images also in tiles.
+
+It has no temporal positions: time is the order of the frames.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+from transformers import LlavaNextVideoForConditionalGeneration, PreTrainedModel, ProcessorMixin
+
+from workflow_scripts.settings import ModelSettings
+from workflow_scripts.vlm.families.base import Family, Part, Prepared
+from workflow_scripts.vlm.families.llava_1_5 import check_pixels
+from workflow_scripts.vlm.media import Clip, Images, Media
+
+if TYPE_CHECKING:
+    from workflow_scripts.vlm.load import VLM
+
+
+class LlavaNextVideo(Family):
+    """Adapter for ``LlavaNextVideoForConditionalGeneration``."""
+
+    name: ClassVar[str] = "llava-next-video"
+    model_type: ClassVar[str] = "llava_next_video"
+    model_class: ClassVar[type[PreTrainedModel]] = LlavaNextVideoForConditionalGeneration
+    placeholders: ClassVar[tuple[str, ...]] = ("<image>", "<video>")
+    part_names: ClassVar[Mapping[str, Part]] = {
+        "vision_tower": "vision_tower",
+        "multi_modal_projector": "projector",
+        "vision_resampler": "projector",
+        "image_newline": "projector",
+        "language_model": "language_model",
+        "lm_head": "language_model",
+    }
+
+    def configure(self, processor: ProcessorMixin, config: Any, settings: ModelSettings) -> None:
+        """Keep the tilings of an image that fit ``max_pixels``, at least one tile; check the frame's resolution.
+
+        Model and processor must know the same tilings, so they are set on both and saved with the weights.
+        """
+        edge = config.vision_config.image_size
+        check_pixels(settings, "video_max_pixels", edge)
+        fitting = [list(grid) for grid in config.image_grid_pinpoints if grid[0] * grid[1] <= settings.max_pixels]
+        config.image_grid_pinpoints = fitting or [[edge, edge]]
+        processor.image_processor.image_grid_pinpoints = config.image_grid_pinpoints  # type: ignore[attr-defined]
+        processor.video_processor.do_sample_frames = False  # type: ignore[attr-defined]
+
+    def content(self, media: Media) -> list[dict[str, str]]:
+        """One entry a video, one an image."""
+        return [{"type": "video"}] if isinstance(media, Clip) else [{"type": "image"} for _ in media]
+
+    def prepare_images(self, vlm: "VLM", images: Images) -> Prepared:
+        """``pixel_values [images, tiles, 3, H, W]`` and ``image_sizes [images, 2]``, the original height and width."""
+        processor: Any = vlm.processor
+        data = processor.image_processor(list(images), return_tensors="pt")
+        counts = tuple(
+            processor.replace_image_token(data, image_idx=index).count(processor.image_token)
+            for index in range(len(images))
+        )
+        return Prepared({"pixel_values": data["pixel_values"], "image_sizes": data["image_sizes"]}, counts)
+
+    def prepare_clip(self, vlm: "VLM", clip: Clip) -> Prepared:
+        """``pixel_values_videos [1, T, 3, H, W]``."""
+        processor: Any = vlm.processor
+        frames = torch.from_numpy(clip.frames).permute(0, 3, 1, 2)
+        data = processor.video_processor(videos=[frames], return_tensors="pt", do_sample_frames=False)
+        stride = vlm.config.spatial_pool_stride
+        cells = [edge // processor.patch_size // stride for edge in data["pixel_values_videos"].shape[-2:]]
+        return Prepared({"pixel_values_videos": data["pixel_values_videos"]}, (len(clip) * cells[0] * cells[1],))
+
+    def join(self, key: str, tensors: Sequence[Tensor]) -> Tensor:
+        """Pad images to the same number of tiles; put the frames of all videos behind each other.
+
+        The model treats frames one by one, so one row ``[1, frames of the batch, 3, H, W]`` serves videos of any
+        lengths without padding.
+        """
+        if key == "pixel_values_videos":
+            return torch.cat(list(tensors), dim=1)
+        if key == "pixel_values":
+            tiles = max(one.shape[1] for one in tensors)
+            return torch.cat([pad(one, (0, 0) * 3 + (0, tiles - one.shape[1])) for one in tensors])
+        return super().join(key, tensors)
