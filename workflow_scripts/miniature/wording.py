@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-Form = Literal["letter", "yes_no", "caption", "open"]
+Form = Literal["letter", "yes_no", "caption"]
 
 
 class Asked(Protocol):
@@ -32,9 +32,9 @@ class Asked(Protocol):
 class Item:
     """A question in one style.
 
-    ``question`` is the row's question column. ``options`` are the values (captions for caption matching) in the order of
-    their letters, empty for yes/no and open questions. ``answer`` is what a well-trained model says: a letter, Yes, No, or
-    the value of an open question. ``prompt`` is the text beside the image or video.
+    ``question`` is the row's question column. ``options`` are the values (captions for caption matching) in the order
+    of their letters, empty for yes/no questions. ``answer`` is what a well-trained model says: a letter, Yes or No.
+    ``prompt`` is the text beside the image or video.
     """
 
     style: str
@@ -63,7 +63,7 @@ def _plain(text: str, options: Sequence[str]) -> str:
 
 
 def _lines(options: Sequence[str]) -> str:
-    return "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options))
+    return "\n".join(f"{letter}. {option}" for letter, option in zip(LETTERS, options, strict=False))
 
 
 def _with_lines(text: str, options: Sequence[str]) -> str:
@@ -79,7 +79,9 @@ def _mme_question(text: str, options: Sequence[str]) -> str:
 
 
 def _mmstar_question(text: str, options: Sequence[str]) -> str:
-    return f"{text}\nOptions: " + ", ".join(f"{letter}: {option}" for letter, option in zip(LETTERS, options))
+    return f"{text}\nOptions: " + ", ".join(
+        f"{letter}: {option}" for letter, option in zip(LETTERS, options, strict=False)
+    )
 
 
 def _mmstar(text: str, options: Sequence[str]) -> str:
@@ -103,7 +105,7 @@ def _videomme(text: str, options: Sequence[str]) -> str:
 
 
 def _mvbench(text: str, options: Sequence[str]) -> str:
-    lines = "".join(f"({letter}) {option}\n" for letter, option in zip(LETTERS, options))
+    lines = "".join(f"({letter}) {option}\n" for letter, option in zip(LETTERS, options, strict=False))
     return f"Question:{text}\nOption:\n{lines}Only give the best option.\n"
 
 
@@ -116,7 +118,7 @@ def _tempcompass_yes_no(text: str, options: Sequence[str]) -> str:
 
 
 def _captions(text: str, options: Sequence[str]) -> str:
-    lines = "\n".join(f"Caption {letter}: {option}" for letter, option in zip(LETTERS, options))
+    lines = "\n".join(f"Caption {letter}: {option}" for letter, option in zip(LETTERS, options, strict=False))
     return f"{CAPTION_QUESTION}\n{lines}"
 
 
@@ -128,16 +130,11 @@ def _videommmu(text: str, options: Sequence[str]) -> str:
     return f"{_with_lines(text, options)}\nPlease ignore the Quiz question in last frame of the video."
 
 
-_WATCH = "You should watch and learn the video content. Then apply what you learned to "
-_QUIZ = "The image for this question is at the end of the video.\n"
-
-
 def _videommmu_adaptation(text: str, options: Sequence[str]) -> str:
-    return f"{_WATCH}answer the following multi-choice question. {_QUIZ}{_with_lines(text, options)}"
-
-
-def _videommmu_adaptation_open(text: str, options: Sequence[str]) -> str:
-    return f"{_WATCH}answer the following open-ended question. {_QUIZ}{text}"
+    return (
+        "You should watch and learn the video content. Then apply what you learned to answer the following "
+        f"multi-choice question. The image for this question is at the end of the video.\n{_with_lines(text, options)}"
+    )
 
 
 STYLES: dict[str, Style] = {
@@ -153,7 +150,6 @@ STYLES: dict[str, Style] = {
     "videommmu_perception": Style("video", "letter", _plain, _videommmu),
     "videommmu_comprehension": Style("video", "letter", _plain, _videommmu),
     "videommmu_adaptation": Style("video", "letter", _plain, _videommmu_adaptation),
-    "videommmu_adaptation_open": Style("video", "open", _plain, _videommmu_adaptation_open),
 }
 
 
@@ -169,9 +165,7 @@ def suits(question: Asked, style: str) -> bool:
         return yes_no
     if form == "letter":
         return not yes_no or style == "mvbench"
-    if form == "caption":
-        return not yes_no and bool(question.claim)
-    return not yes_no
+    return not yes_no and bool(question.claim)
 
 
 def styles(question: Asked, media: Literal["image", "video"]) -> list[str]:
@@ -189,9 +183,10 @@ def item(question: Asked, style: str, position: int | None = None) -> Item:
     if not suits(question, style):
         raise ValueError(f"question {question.text!r} cannot be asked in the style {style!r}")
     how = STYLES[style]
-    if how.form in ("yes_no", "open"):
-        answer = question.answer.capitalize() if how.form == "yes_no" else question.answer
-        return Item(style, how.question(question.text, ()), (), answer, how.prompt(question.text, ()))
+    if how.form == "yes_no":
+        return Item(
+            style, how.question(question.text, ()), (), question.answer.capitalize(), how.prompt(question.text, ())
+        )
     options = list(question.options)
     if how.form == "caption":
         foil = next(option for option in options if option != question.answer)
