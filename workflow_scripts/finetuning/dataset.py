@@ -1,0 +1,106 @@
+"""Samples as model inputs. A sample that cannot be encoded stops the run; none is replaced or dropped."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import pandas as pd
+import torch
+from torch.utils.data import Dataset
+
+from workflow_scripts.frames.store import FrameStore
+from workflow_scripts.settings import InputError
+from workflow_scripts.vlm.conversation import Example, Turn
+from workflow_scripts.vlm.encode import encode, visual_tokens
+from workflow_scripts.vlm.load import VLM
+
+IGNORED = -100  # label of a token that is not supervised
+ROLES: dict[str, Literal["user", "assistant"]] = {"human": "user", "gpt": "assistant"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One encoded sample. `inputs`: output of `vlm.encode`, without batch dimension; counts are of tokens and frames.
+
+    `budget` is what the allocation gives, `frames` what the clip has: fewer where the whole clip has fewer. A stand-in
+    is computed but supervises nothing.
+    """
+
+    sample_id: str
+    budget: int
+    frames: int
+    tokens: int
+    visual_tokens: int
+    inputs: dict[str, torch.Tensor]
+    stand_in: bool = False
+
+    def without_inputs(self) -> "Sample":
+        """The same without its tensors, to be kept."""
+        return replace(self, inputs={})
+
+
+def turns(conversations: Sequence[Mapping[str, str]], sample_id: str) -> tuple[Turn, ...]:
+    """A manifest's conversation as turns; InputError unless human and gpt alternate and the last turn is an answer."""
+    speakers = [turn["from"] for turn in conversations]
+    if not speakers or speakers != list(ROLES) * (len(speakers) // 2):
+        raise InputError(
+            f"manifest: sample {sample_id} has turns {', '.join(speakers) or 'none'}; expected human and gpt in turn"
+        )
+    return tuple(Turn(role=ROLES[turn["from"]], text=turn["value"]) for turn in conversations)
+
+
+class VideoConversations(Dataset[Sample]):
+    """The samples of a run in the manifest's order, each encoded when asked for.
+
+    `samples`: columns sample_id, video, conversations, budget. `vlm` needs no model. InputError names a sample that
+    cannot be encoded (longer than the model's context, say) or has nothing to learn from.
+    """
+
+    def __init__(self, samples: pd.DataFrame, store: FrameStore, vlm: VLM) -> None:
+        self.sample_ids = samples["sample_id"].tolist()
+        self.videos = samples["video"].tolist()
+        self.budgets = [int(budget) for budget in samples["budget"]]
+        self.turns = [
+            turns(row, sample_id) for row, sample_id in zip(samples["conversations"], self.sample_ids, strict=True)
+        ]
+        self.store = store
+        self.vlm = vlm
+
+    def __len__(self) -> int:
+        return len(self.sample_ids)
+
+    def __getitem__(self, number: int) -> Sample:
+        """Sample `number`; `~number` is its stand-in."""
+        if number < 0:
+            sample = self[~number]
+            inputs = {**sample.inputs, "labels": torch.full_like(sample.inputs["labels"], IGNORED)}
+            return replace(sample, inputs=inputs, stand_in=True)
+        sample_id = self.sample_ids[number]
+        clip = self.store.clip(self.videos[number], self.budgets[number])
+        try:
+            inputs = encode(self.vlm, Example(turns=self.turns[number], media=clip), supervise=True)
+        except InputError as error:
+            raise InputError(f"sample {sample_id} with {len(clip.frames)} frames: {error}") from error
+        if not (inputs["labels"][1:] != IGNORED).any():
+            raise InputError(f"sample {sample_id}: has no supervised token; expected an answer")
+        return Sample(
+            sample_id=sample_id,
+            budget=self.budgets[number],
+            frames=len(clip.frames),
+            tokens=inputs["input_ids"].numel(),
+            visual_tokens=visual_tokens(inputs),
+            inputs=inputs,
+        )
+
+    def check_longest(self) -> None:
+        """Encode, for each budget, the sample with the longest text, so that an overflow shows before training does."""
+        longest: dict[int, tuple[int, int]] = {}
+        for number, budget in enumerate(self.budgets):
+            characters = sum(len(turn.text) for turn in self.turns[number])
+            longest[budget] = max(longest.get(budget, (0, 0)), (characters, number))
+        for _, number in longest.values():
+            self[number]
+
+    def costs(self) -> list[float]:
+        """What each sample costs, relative to the others: its number of frames asked for."""
+        return [float(budget) for budget in self.budgets]

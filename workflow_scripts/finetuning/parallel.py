@@ -1,0 +1,31 @@
+"""The DeepSpeed configuration of a recipe."""
+
+from typing import Any
+
+from workflow_scripts.settings import RecipeSettings
+
+
+def deepspeed_config(recipe: RecipeSettings, *, half: bool) -> dict[str, Any] | None:
+    """ZeRO stage 2 or 3 with float32 master weights, `half`: compute in bfloat16. None where the recipe asks for none.
+
+    "auto" is filled in by transformers from its training arguments. One DeepSpeed step is one backward pass marked as
+    the last of its optimizer step, so its own accumulation stays at 1.
+    """
+    if recipe.deepspeed is None:
+        return None
+    zero: dict[str, Any] = {
+        "stage": {"zero2": 2, "zero3": 3}[recipe.deepspeed],
+        "overlap_comm": True,
+        "contiguous_gradients": True,
+    }
+    if recipe.deepspeed == "zero3":
+        zero["stage3_gather_16bit_weights_on_model_save"] = True
+    return {
+        "zero_optimization": zero,
+        "bf16": {"enabled": half},
+        "gradient_clipping": "auto",
+        "train_micro_batch_size_per_gpu": "auto",
+        "train_batch_size": "auto",
+        "gradient_accumulation_steps": 1,
+        "zero_allow_untested_optimizer": True,
+    }

@@ -1,0 +1,79 @@
+"""What happened at each optimizer step (`log.jsonl`) and in all (`summary.json`).
+
+A line a step, with `step` from 1; `loss` is the mean over the step's supervised tokens before the step is made;
+`rates` the learning rate of each part; `sample_ids`, `budgets` (frames allotted) and `frames` (frames seen) run in
+parallel; `tokens` without padding, `padding` what was computed beside them; `seconds` of one process, split into
+`data` (waiting for input), `compute` (forward, backward, optimizer) and `other` (checkpoints, logging).
+"""
+
+import json
+import resource
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+SECONDS = ("data", "compute", "other")
+
+
+class RunLog:
+    """The lines of a run, on disk from the moment they are appended."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def keep_until(self, step: int) -> None:
+        """Drop lines after `step`, where a run goes on from its checkpoint of that step, and any line cut short."""
+        kept = [json.dumps(line) for line in self.lines() if line["step"] <= step]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text("".join(f"{line}\n" for line in kept))
+
+    def append(self, line: Mapping[str, Any]) -> None:
+        with self.path.open("a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines in order, up to the first that is not whole."""
+        lines: list[dict[str, Any]] = []
+        for text in self.path.read_text().splitlines() if self.path.is_file() else []:
+            try:
+                lines.append(json.loads(text))
+            except json.JSONDecodeError:
+                break
+        return lines
+
+
+def totals(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """The sums over a run's steps, as `summary.json` holds them."""
+    lines = list(lines)
+    frames: Counter[tuple[int, int]] = Counter()
+    for line in lines:
+        frames.update(zip(line["budgets"], line["frames"], strict=True))
+    tenth = lines[-max(1, len(lines) // 10) :]
+    return {
+        "steps": len(lines),
+        "samples": sum(len(line["sample_ids"]) for line in lines),
+        "tokens": sum(line["tokens"] for line in lines),
+        "padding_tokens": sum(line["padding"] for line in lines),
+        "supervised_tokens": sum(line["supervised_tokens"] for line in lines),
+        "visual_tokens": sum(line["visual_tokens"] for line in lines),
+        "frames": sum(sum(line["frames"]) for line in lines),
+        "samples_by_budget_and_frames": [
+            {"budget": budget, "frames": seen, "samples": count} for (budget, seen), count in sorted(frames.items())
+        ],
+        "seconds": {part: round(sum(line["seconds"][part] for line in lines), 3) for part in SECONDS},
+        "loss": {
+            "first": lines[0]["loss"],
+            "last": lines[-1]["loss"],
+            "mean_of_last_tenth": sum(line["loss"] for line in tenth) / len(tenth),
+        },
+    }
+
+
+def peak_memory_bytes() -> int:
+    """Most memory this process held so far: on the GPU where there is one, else in main memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

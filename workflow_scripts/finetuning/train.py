@@ -1,0 +1,188 @@
+"""Rule `train`: the run that a `spec.yaml` describes, on one process or, started by torchrun, on many.
+
+    python -m workflow_scripts.finetuning.train --spec RUN/spec.yaml --store frames/shard-*.arrow \\
+        --checkpoints results/<study>/.checkpoints --threads 2 --output RUN
+
+Writes `model/` (for LoRA `adapter/` too), `snapshots/<percent>/` where asked, `log.jsonl`, and `summary.json` last.
+Killed at any time and started again, it goes on from its last checkpoint to the same weights. SIGTERM and SIGUSR1 save
+a checkpoint and end it with exit status 75 (try again).
+"""
+
+import argparse
+import logging
+import os
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import torch
+import transformers
+
+from workflow_scripts.finetuning import checkpoints
+from workflow_scripts.finetuning.dataset import VideoConversations
+from workflow_scripts.finetuning.parameters import count_trainable, prepare
+from workflow_scripts.finetuning.publish import publish
+from workflow_scripts.finetuning.run_log import RunLog, peak_memory_bytes, totals
+from workflow_scripts.finetuning.samples import quarantined_videos, read_samples, split_quarantined
+from workflow_scripts.finetuning.spec import RunSpec, check_unchanged, read_spec
+from workflow_scripts.finetuning.trainer import (
+    Callbacks,
+    NonFiniteError,
+    StopRequest,
+    VideoTrainer,
+    training_arguments,
+)
+from workflow_scripts.frames.store import FrameStore
+from workflow_scripts.settings.cli import progress, run
+from workflow_scripts.settings.files import atomic_path, write_json
+from workflow_scripts.vlm.encode import collate
+from workflow_scripts.vlm.load import load
+
+STOPPED = 75  # EX_TEMPFAIL: the same command, started again, goes on
+
+
+class Stopped(Exception):
+    """The run was asked to stop and has saved a checkpoint; the message says where it is."""
+
+
+def train(
+    spec_path: Path, store: Sequence[Path], checkpoint_root: Path, output: Path, *, workers: int, save_seconds: float
+) -> None:
+    """Train the run of `spec_path`, or what is left of it, and publish it in `output`.
+
+    Raises InputError before training for input that is wrong or not what the specification was made from; Stopped;
+    NonFiniteError.
+    """
+    began = time.perf_counter()
+    spec = read_spec(spec_path)
+    check_unchanged(spec, store)
+    folder = checkpoints.run_folder(checkpoint_root, spec_path)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    # before any model is loaded: DeepSpeed shards weights as they are loaded
+    arguments = training_arguments(spec, folder, processes=processes, workers=workers)
+    first = arguments.process_index == 0
+    with arguments.main_process_first():
+        if first:
+            checkpoints.clear_staging(folder)
+        checkpoint = checkpoints.last_whole(folder)
+    transformers.set_seed(spec.seed)
+
+    samples, left_out = split_quarantined(
+        read_samples(Path(spec.manifest.path), Path(spec.budgets.path)),
+        FrameStore(store).videos,
+        quarantined_videos(store),
+    )
+    reader = load(spec.model, temporal_positions=spec.recipe.temporal_positions, with_model=False)
+    dataset = VideoConversations(samples, FrameStore(store), reader)
+    dataset.check_longest()
+
+    vlm = load(spec.model, dtype=training_dtype(spec), temporal_positions=spec.recipe.temporal_positions)
+    model, part_of = prepare(vlm, spec.recipe)
+    trainable = count_trainable(model, part_of, spec.recipe)
+    log = RunLog(folder / "log.jsonl")
+    if first:
+        log.keep_until(checkpoints.step_of(checkpoint) if checkpoint else 0)
+    stop = StopRequest()
+    stop.listen()
+    with progress(spec.steps, f"finetuning {spec.recipe.name}/{spec.model.name}/{spec.allocation}") as advance:
+        callbacks = Callbacks(
+            seconds=save_seconds,
+            stop=stop,
+            percents=spec.recipe.snapshots,
+            snapshot=lambda percent: publish(trainer, spec, folder / "snapshots" / str(percent)),
+            advance=advance if first else lambda steps: None,
+        )
+        trainer = VideoTrainer(
+            spec, model, part_of, dataset, partial(collate, reader), log, arguments, callbacks=[callbacks]
+        )
+        callbacks.trainer = trainer
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    step = trainer.state.global_step
+    if callbacks.stopped:
+        name = stop.signal.name if stop.signal else "a signal to another process"
+        raise Stopped(f"{name} at step {step} of {spec.steps}; the same command goes on from {folder}")
+    if step != spec.steps:
+        raise AssertionError(f"trained {step} steps; expected {spec.steps}")
+    count_trainable(model, part_of, spec.recipe)
+
+    publish(trainer, spec, output / "model", output / "adapter")
+    if first:
+        _finish(spec, log, folder, output, trainable, left_out, time.perf_counter() - began, processes)
+
+
+def _finish(
+    spec: RunSpec,
+    log: RunLog,
+    folder: Path,
+    output: Path,
+    trainable: dict[str, int],
+    left_out: dict[str, int],
+    seconds: float,
+    processes: int,
+) -> None:
+    """Publish snapshots, log and summary, and forget the checkpoints."""
+    for percent in spec.recipe.snapshots:
+        with atomic_path(output / "snapshots" / str(percent)) as partial_path:
+            shutil.copytree(folder / "snapshots" / str(percent), partial_path)
+    with atomic_path(output / "log.jsonl") as partial_path:
+        shutil.copyfile(log.path, partial_path)
+    summary = {
+        **totals(log.lines()),
+        "last_start_seconds": round(seconds, 3),
+        "processes": processes,
+        "peak_memory_bytes": peak_memory_bytes(),
+        "mfu": None,
+        "trainable_parameters": trainable,
+        "left_out": left_out,
+        "versions": spec.versions,
+    }
+    write_json(summary, output / "summary.json")
+    checkpoints.forget(folder)
+
+
+def training_dtype(spec: RunSpec) -> torch.dtype:
+    """Number format the weights are loaded in: float32 where they are trained and nothing else keeps a float32 copy.
+
+    In bfloat16 an AdamW step of usual size is rounded away. DeepSpeed keeps its own copy; LoRA's base does not move.
+    """
+    if spec.recipe.method == "full" and spec.recipe.deepspeed is None:
+        return torch.float32
+    dtype: torch.dtype = getattr(torch, spec.model.precision)
+    return dtype
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--spec", type=Path, required=True, help="the run's spec.yaml")
+    parser.add_argument("--store", type=Path, nargs="+", required=True, help="frames/shard-*.arrow")
+    parser.add_argument("--checkpoints", type=Path, required=True, help="folder of all runs' checkpoints")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of this process")
+    parser.add_argument("--workers", type=int, help="data loader processes; by default half the threads, at most 8")
+    parser.add_argument("--save-minutes", type=float, default=10.0, help="time between checkpoints")
+    parser.add_argument("--output", type=Path, required=True, help="the run's folder")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(options.threads)
+    workers = min(8, options.threads // 2) if options.workers is None else options.workers
+    logging.getLogger("accelerate").setLevel(logging.WARNING)
+    try:
+        train(
+            options.spec,
+            options.store,
+            options.checkpoints,
+            options.output,
+            workers=workers,
+            save_seconds=options.save_minutes * 60,
+        )
+    except Stopped as stopped:
+        print(f"stopped: {stopped}", file=sys.stderr)
+        sys.exit(STOPPED)
+    except NonFiniteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,310 @@
+"""transformers' Trainer over whole optimizer steps.
+
+The Trainer asks its data loader for one item an optimizer step (`batching.Step`), so its own gradient accumulation
+stays at 1 and a step may hold any number of micro-batches; they are run one after the other in `training_step`.
+"""
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from accelerate.utils import DistributedType, gather_object
+from torch import nn
+from torch.utils.data import DataLoader
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from workflow_scripts.finetuning import checkpoints
+from workflow_scripts.finetuning.batching import Step, StepCollator, StepSampler
+from workflow_scripts.finetuning.dataset import VideoConversations
+from workflow_scripts.finetuning.loss import token_loss
+from workflow_scripts.finetuning.parallel import deepspeed_config
+from workflow_scripts.finetuning.parameters import optimizer_groups
+from workflow_scripts.finetuning.run_log import RunLog
+from workflow_scripts.finetuning.spec import RunSpec
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+
+
+class NonFiniteError(Exception):
+    """Loss or gradient is not a finite number; the message names the step and its samples."""
+
+
+class StopRequest:
+    """Turns SIGTERM and SIGUSR1 into a wish to stop after the step at hand."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    def listen(self) -> None:
+        for number in STOP_SIGNALS:
+            signal.signal(number, self._note)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = signal.Signals(number)
+
+
+def training_arguments(spec: RunSpec, folder: Path, *, processes: int, workers: int) -> TrainingArguments:
+    """The run's settings in transformers' words; `folder` holds its checkpoints."""
+    recipe = spec.recipe
+    half = spec.model.precision == "bfloat16"
+    return TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=1,  # the sampler runs through all epochs
+        per_device_train_batch_size=max(1, recipe.batch_size // processes),
+        gradient_accumulation_steps=1,
+        learning_rate=max(recipe.learning_rates.model_dump().values()),
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=recipe.warmup_ratio,  # below 1 it is a share of the steps
+        weight_decay=recipe.weight_decay,
+        max_grad_norm=recipe.max_grad_norm,
+        seed=spec.seed,
+        bf16=half,
+        deepspeed=deepspeed_config(recipe, half=half),
+        activation_checkpointing=recipe.activation_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
+        use_cpu=not torch.cuda.is_available(),
+        ddp_backend=None if processes == 1 else "nccl" if torch.cuda.is_available() else "gloo",
+        ddp_find_unused_parameters=False,
+        dataloader_num_workers=workers,
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        save_strategy="no",  # `Callbacks` asks for checkpoints
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+    )
+
+
+class VideoTrainer(Trainer):
+    """Trains `model` on `dataset` as `spec` says and writes a line a step to `log`.
+
+    `part_of`: the part of each parameter of `model`, by name. `collate`: encoded examples to a padded batch.
+    """
+
+    loss_is_scaled_for_ga = True  # compute_loss divides by the tokens of the whole step
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        model: nn.Module,
+        part_of: Mapping[str, str],
+        dataset: VideoConversations,
+        collate: Callable[[Sequence[dict[str, torch.Tensor]]], dict[str, torch.Tensor]],
+        log: RunLog,
+        arguments: TrainingArguments,
+        callbacks: Sequence[TrainerCallback] = (),
+    ) -> None:
+        super().__init__(model=model, args=arguments, train_dataset=dataset, callbacks=list(callbacks))
+        self.spec = spec
+        self.part_of = part_of
+        self.collate = collate
+        self.run_log = log
+        self.saving = False
+        self.seconds = {"data": 0.0, "compute": 0.0}
+        self.line: dict[str, Any] = {}
+        self.line_began = time.perf_counter()
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        dataset = self.train_dataset
+        assert isinstance(dataset, VideoConversations)
+        sampler = StepSampler(
+            dataset.costs(),
+            batch_size=self.spec.recipe.batch_size,
+            epochs=self.spec.recipe.epochs,
+            seed=self.spec.seed,
+            rank=self.args.process_index,
+            processes=self.args.world_size,
+        )
+        return DataLoader(
+            dataset,
+            batch_sampler=sampler,
+            collate_fn=StepCollator(self.collate, self.spec.recipe.micro_batch_size),
+            num_workers=self.args.dataloader_num_workers,
+            worker_init_fn=_start_worker,
+            generator=torch.Generator(),  # else each start draws from the generator that dropout uses
+        )
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        if getattr(self, "optimizer", None) is None:
+            trained = self.model if model is None else model
+            kind, settings = self.get_optimizer_cls_and_kwargs(self.args, trained)
+            decayed = frozenset(self.get_decay_parameter_names(trained))
+            self.optimizer = kind(optimizer_groups(trained, self.part_of, self.spec.recipe, decayed), **settings)
+        return self.optimizer
+
+    def get_batch_samples(
+        self, epoch_iterator: Iterator[Step], num_batches: int, device: torch.device
+    ) -> tuple[list[Step], torch.Tensor]:
+        """The next step, and the number of supervised tokens in it over all processes."""
+        began = time.perf_counter()
+        step = next(epoch_iterator)
+        self.seconds["data"] = time.perf_counter() - began
+        mine: dict[str, Any] = {
+            "sample_ids": [sample.sample_id for sample in step.samples],
+            "budgets": [sample.budget for sample in step.samples],
+            "frames": [sample.frames for sample in step.samples],
+            "tokens": sum(sample.tokens for sample in step.samples),
+            "padding": step.computed_tokens - sum(sample.tokens for sample in step.samples),
+            "supervised_tokens": step.supervised_tokens,
+            "visual_tokens": sum(sample.visual_tokens for sample in step.samples),
+        }
+        shares = gather_object([mine]) if self.args.world_size > 1 else [mine]
+        # concatenates the lists and adds the numbers
+        self.line = {name: sum((share[name] for share in shares[1:]), shares[0][name]) for name in mine}
+        return [step], torch.tensor(float(self.line["supervised_tokens"]), device=device)
+
+    def training_step(
+        self, model: nn.Module, inputs: Any, num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """Forward and backward over the micro-batches of a step (`inputs`, a Step); returns its loss, a scalar."""
+        began = time.perf_counter()
+        batches = inputs.micro_batches
+        loss = torch.zeros((), device=self.args.device)
+        for number, batch in enumerate(batches, start=1):
+            last = number == len(batches)
+            self.accelerator.gradient_state._set_sync_gradients(last)
+            local = not last and self.accelerator.distributed_type != DistributedType.DEEPSPEED
+            with self.accelerator.no_sync(model) if local else nullcontext():
+                loss += super().training_step(model, batch, num_items_in_batch)
+        value = self.accelerator.gather(loss.reshape(1)).mean().item()
+        self._require_finite(loss=value)
+        self.line |= {
+            "loss": value,
+            "rates": {group["part"]: group["lr"] for group in self.optimizer.param_groups},
+        }
+        self.seconds["compute"] = time.perf_counter() - began
+        return loss
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        assert num_items_in_batch is not None
+        # gradients are averaged over processes, and the step's mean runs over all processes' tokens
+        return token_loss(model, inputs, num_items_in_batch) * self.accelerator.num_processes
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Not counted: transformers' estimate leaves out the vision tower."""
+        return 0
+
+    def note_optimizer_step(self) -> None:
+        """Count the time since the backward pass (clipping, optimizer) as compute."""
+        busy = self.seconds["data"] + self.seconds["compute"]
+        self.seconds["compute"] += max(0.0, time.perf_counter() - self.line_began - busy)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Write the step's line; the Trainer calls this after every step, and once more at the end."""
+        if "grad_norm" not in logs:
+            return
+        self._require_finite(grad_norm=logs["grad_norm"])
+        now = time.perf_counter()
+        other = now - self.line_began - sum(self.seconds.values())
+        if self.is_world_process_zero():
+            self.run_log.append(
+                {
+                    "step": self.state.global_step,
+                    "loss": self.line["loss"],
+                    "grad_norm": logs["grad_norm"],
+                    "rates": self.line["rates"],
+                    **{name: value for name, value in self.line.items() if name not in ("loss", "rates")},
+                    "seconds": {name: round(value, 4) for name, value in {**self.seconds, "other": other}.items()},
+                }
+            )
+        self.line_began = now
+
+    def _require_finite(self, **values: float) -> None:
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise NonFiniteError(
+                    f"step {self.state.global_step}: {name} is {value}; the step's samples are "
+                    f"{', '.join(self.line['sample_ids'])}"
+                )
+
+    def _get_output_dir(self, trial: Any) -> str:
+        folder = Path(self.args.output_dir)
+        return str(checkpoints.staging(folder) if self.saving else folder)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        self.saving = True
+        super()._save_checkpoint(model, trial)
+        self.saving = False
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            checkpoints.commit(Path(self.args.output_dir), self.state.global_step)
+        self.accelerator.wait_for_everyone()
+
+
+class Callbacks(TrainerCallback):
+    """Asks for a checkpoint every `seconds` and when a signal came, keeps snapshots, and shows progress.
+
+    `snapshot(percent)` writes the weights; `advance(steps)` moves the progress shown. All processes decide alike.
+    """
+
+    def __init__(
+        self,
+        *,
+        seconds: float,
+        stop: StopRequest,
+        percents: Sequence[int],
+        snapshot: Callable[[int], None],
+        advance: Callable[[int], None],
+    ) -> None:
+        self.seconds = seconds
+        self.stop = stop
+        self.percents = percents
+        self.snapshot = snapshot
+        self.advance = advance
+        self.saved = time.monotonic()
+        self.trainer: VideoTrainer | None = None
+        self.stopped = False
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        self.saved = time.monotonic()
+        self.advance(state.global_step)
+        if self.trainer is not None:
+            self.trainer.line_began = time.perf_counter()
+
+    def on_optimizer_step(self, *_: Any, **__: Any) -> None:
+        if self.trainer is not None:
+            self.trainer.note_optimizer_step()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> TrainerControl:
+        self.advance(1)
+        for percent in self.percents:
+            if state.global_step == math.ceil(state.max_steps * percent / 100):
+                self.snapshot(percent)
+        signalled, due = self._agree(
+            self.stop.signal is not None, time.monotonic() - self.saved >= self.seconds, device=args.device
+        )
+        if signalled and state.global_step < state.max_steps:
+            control.should_training_stop = True
+            self.stopped = True
+        if self.stopped or due:
+            control.should_save = True
+            self.saved = time.monotonic()
+        return control
+
+    def _agree(self, *wishes: bool, device: torch.device) -> list[bool]:
+        """Each wish, true if any process has it."""
+        if self.trainer is None or self.trainer.args.world_size == 1:
+            return list(wishes)
+        gathered = self.trainer.accelerator.gather(torch.tensor([wishes], dtype=torch.int32, device=device))
+        return [bool(value) for value in gathered.amax(dim=0)]
+
+
+def _start_worker(number: int) -> None:
+    """A loader process leaves stopping to the main process, which a signal to the whole group would otherwise lose."""
+    for stop in STOP_SIGNALS:
+        signal.signal(stop, signal.SIG_IGN)
+    torch.set_num_threads(1)
