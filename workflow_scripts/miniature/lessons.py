@@ -57,33 +57,48 @@ def _image_exchanges(rng: random.Random, scene: Scene, turns: int) -> list[tuple
     questions = image_questions(scene)
     rng.shuffle(questions)
     exchanges = [_asked(rng, question, "image") for question in questions[:turns]]
-    if rng.random() < 0.4:
-        [told] = records.image_exchanges(scene, "caption", 1)
+    if rng.random() < 0.3:
         # Last in its conversation, so that no answer can be read off the description.
-        exchanges.append((told.human, told.gpt))
+        exchanges += _described(scene)
     return exchanges
 
 
 def _video_exchanges(rng: random.Random, scene: Scene, turns: int) -> list[tuple[str, str]]:
     events = event_questions(scene)
     still = video_questions(scene)[len(events) :]
-    chosen = rng.sample(still, min(turns - 1, len(still))) + [rng.choice(events)]
+    chosen = rng.sample(still, min(turns, len(still)))
+    if rng.random() < 0.5:
+        chosen[0] = rng.choice(events)
     rng.shuffle(chosen)
     return [_asked(rng, question, "video") for question in chosen]
 
 
-def lesson(number: int, video_share: float, frames: int = 8, turns: int = 5, seed: int = FIRST_SEED) -> Example:
-    """Lesson ``number``: a still with up to ``turns`` exchanges, or, in ``video_share`` of the lessons, a clip of ``frames``."""
+def _described(scene: Scene) -> list[tuple[str, str]]:
+    if scene.event:
+        return [(told.human, told.gpt) for told in records.video_exchanges(scene, "caption")]
+    return [(told.human, told.gpt) for told in records.image_exchanges(scene, "caption", 1)]
+
+
+def lesson(
+    number: int, video_share: float, describe: bool = False, frames: int = 8, turns: int = 3, seed: int = FIRST_SEED
+) -> Example:
+    """Lesson ``number``: a still, or, in ``video_share`` of the lessons, a clip of ``frames`` frames.
+
+    ``describe``: the lesson is a description, which supervises every attribute of every thing in few tokens; otherwise up
+    to ``turns`` questions in the wordings of benchmarks and records.
+    """
     rng = random.Random(f"lesson-{seed}-{number}")
     if rng.random() >= video_share:
         scene = draw_image_scene(seed + number)
-        return Example(_turns(_image_exchanges(rng, scene, turns)), (_compressed(render(scene)),))
+        exchanges = _described(scene) if describe else _image_exchanges(rng, scene, turns)
+        return Example(_turns(exchanges), (_compressed(render(scene)),))
     scene = draw_video_scene(seed + number, budget=8)
     indices = uniform_indices(scene.n_frames, frames)
     pixels = np.stack([np.asarray(_compressed(render(scene, index))) for index in indices])
     times = np.array([scene.timestamps_s[index] for index in indices])
     duration = scene.timestamps_s[-1] + (scene.timestamps_s[-1] - scene.timestamps_s[-2])
-    return Example(_turns(_video_exchanges(rng, scene, turns)), Clip(pixels, times, duration))
+    exchanges = _described(scene) if describe else _video_exchanges(rng, scene, turns)
+    return Example(_turns(exchanges), Clip(pixels, times, duration))
 
 
 def corpus(size: int = 3000) -> Iterator[str]:

@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import math
+import random
 import shutil
 import time
 from collections.abc import Iterator
@@ -31,28 +32,38 @@ from workflow_scripts.vlm.encode import collate, encode
 from workflow_scripts.vlm.load import VLM, load
 
 HELD_OUT = 5_000_000  # number of the first lesson that only validates
-CHECKPOINT_EVERY = 200  # steps
-VALIDATION_LESSONS = 256
+BLOCK = 10  # batches
+CHECKPOINT_EVERY = 200  # steps, a multiple of BLOCK
 
 
-class Lessons(Dataset[dict[str, Tensor]]):
-    """Encoded lessons ``first`` to ``first + size``."""
+class Batches(Dataset[list[dict[str, Tensor]]]):
+    """Blocks of ``BLOCK`` batches of lessons; in a block, lessons of like length share a batch, in a drawn order of batches.
 
-    def __init__(self, vlm: VLM, first: int, size: int, video_share: float) -> None:
-        self.vlm, self.first, self.size, self.video_share = vlm, first, size, video_share
+    Block k holds the lessons from k x BLOCK x batch on, so that training resumes at any block.
+    """
+
+    def __init__(self, vlm: VLM, first: int, batch: int, describe_blocks: int, blocks: range, video_share: float) -> None:
+        self.vlm, self.first, self.batch, self.blocks = vlm, first, batch, blocks
+        self.describe_blocks, self.video_share = describe_blocks, video_share
 
     def __len__(self) -> int:
-        return self.size
+        return len(self.blocks)
 
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return encode(self.vlm, lesson(self.first + index, self.video_share), supervise=True)
+    def __getitem__(self, index: int) -> list[dict[str, Tensor]]:
+        block = self.blocks[index]
+        describe = block < self.describe_blocks
+        begin = self.first + block * BLOCK * self.batch
+        numbers = range(begin, begin + BLOCK * self.batch)
+        encoded = [encode(self.vlm, lesson(n, self.video_share, describe), supervise=True) for n in numbers]
+        encoded.sort(key=lambda example: example["input_ids"].numel())
+        order = random.Random(f"block-{block}").sample(range(BLOCK), BLOCK)
+        return [collate(self.vlm, encoded[i * self.batch : (i + 1) * self.batch]) for i in order]
 
 
-def _loader(vlm: VLM, lessons: Lessons, batch: int, workers: int) -> DataLoader[dict[str, Tensor]]:
-    def joined(encoded: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-        return collate(vlm, encoded)
-
-    return DataLoader(lessons, batch, collate_fn=joined, num_workers=workers)
+def _batches(blocks: Batches, workers: int) -> Iterator[dict[str, Tensor]]:
+    loader = DataLoader(blocks, batch_size=None, num_workers=workers, prefetch_factor=2 if workers else None)
+    for block in loader:
+        yield from block
 
 
 def start_from(model: torch.nn.Module, folder: Path) -> tuple[int, int]:
@@ -72,11 +83,11 @@ def answered(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def validate(vlm: VLM, video_share: float, lessons: int = VALIDATION_LESSONS) -> float:
+def validate(vlm: VLM, video_share: float, blocks: int = 1) -> float:
     """Share of turns of held-out lessons whose first answer token is right (earlier answers given)."""
     vlm.model.eval()
     right, turns = 0, 0
-    for batch in _loader(vlm, Lessons(vlm, HELD_OUT, lessons, video_share), 32, 0):
+    for batch in _batches(Batches(vlm, HELD_OUT, 32, 0, range(blocks), video_share), 0):
         labels = batch.pop("labels")
         hits, total = answered(vlm.model(**batch).logits, labels)
         right, turns = right + int(hits), turns + int(total)
@@ -106,10 +117,11 @@ def _save(vlm: VLM, folder: Path, log: list[dict[str, float]], card: str) -> Non
 CARD = """# {name}
 
 A miniature of the {family} family for tests and demonstrations: {parameters:,} parameters, random at first{start}, then trained
-for {steps} steps of {batch} lessons on stills drawn by this project and, in {video:.0%} of the lessons, clips of 8 frames.
+for {steps} steps of {batch} lessons (the first {describe} on descriptions, then on questions) on stills drawn by this project and,
+in {video:.0%} of the lessons, clips of 8 frames.
 
 - Lessons: `workflow_scripts/miniature/lessons.py`, scene seeds {first:,} to {last:,}; seed {seed}.
-- AdamW, peak rate {rate}, cosine; bfloat16 safetensors.
+- AdamW, peak rate {rate}, cosine, bfloat16 autocast; bfloat16 safetensors.
 - Held-out turns whose first answer token is right: stills {image_accuracy:.3f}, clips {video_accuracy:.3f}.
 - Made by `snakemake miniature_models`; log in `training.jsonl`, checksums in `SHA256SUMS`.
 
@@ -140,8 +152,9 @@ def pretrain(settings: ModelSettings, args: argparse.Namespace) -> None:
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         begin, log = saved["step"], saved["log"]
-    lessons = Lessons(vlm, begin * args.batch, (args.steps - begin) * args.batch, args.video_share)
-    batches: Iterator[dict[str, Tensor]] = iter(_loader(vlm, lessons, args.batch, args.workers))
+    remaining = range(begin // BLOCK, args.steps // BLOCK)
+    blocks = Batches(vlm, 0, args.batch, args.describe_steps // BLOCK, remaining, args.video_share)
+    batches = _batches(blocks, args.workers)
     started, losses, right, turns = time.monotonic(), 0.0, 0, 0
     with cli.progress(args.steps, settings.name) as advance:
         advance(begin)
@@ -149,13 +162,14 @@ def pretrain(settings: ModelSettings, args: argparse.Namespace) -> None:
             batch = next(batches)
             for group in optimizer.param_groups:
                 group["lr"] = _rate(step, args.steps, args.rate)
-            output = model(**batch)
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                output = model(**batch)
             output.loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             hits, total = answered(output.logits.detach(), batch["labels"])
-            losses, right, turns = losses + float(output.loss), right + int(hits), turns + int(total)
+            losses, right, turns = losses + float(output.loss.detach()), right + int(hits), turns + int(total)
             if (step + 1) % 100 == 0:
                 seconds = time.monotonic() - started
                 log.append({"step": step + 1, "loss": losses / 100, "answers": right / turns, "seconds": seconds})
@@ -175,6 +189,7 @@ def pretrain(settings: ModelSettings, args: argparse.Namespace) -> None:
         parameters=sum(p.numel() for p in model.parameters()),
         start=start,
         steps=args.steps,
+        describe=args.describe_steps,
         batch=args.batch,
         video=args.video_share,
         first=FIRST_SEED,
@@ -193,6 +208,7 @@ def main() -> None:
     parser.add_argument("--model", type=cli.json_of(ModelSettings), required=True, help="the model's settings")
     parser.add_argument("--start-from", type=Path, help="folder of a trained miniature")
     parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--describe-steps", type=int, default=1000, help="of these, first steps on descriptions only")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--video-share", type=float, default=0.2)
