@@ -10,13 +10,13 @@ rule scores:
         "<logs>/analysis/scores.log",
     benchmark:
         "<benchmarks>/analysis/scores.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=60,
     params:
         folders=lambda wildcards, input: sorted({os.path.dirname(path) for path in input}),
         resamples=STUDY.analysis.resamples,
         seed=STUDY.analysis.seed,
-    resources:
-        mem_mb=8000,
-        runtime=60,
     message:
         "gathering scores into {output}"
     shell:
@@ -45,13 +45,13 @@ rule deltas:
         "<logs>/analysis/deltas.log",
     benchmark:
         "<benchmarks>/analysis/deltas.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=60,
     params:
         folders=lambda wildcards, input: sorted({os.path.dirname(path) for path in input.evaluations}),
         resamples=STUDY.analysis.resamples,
         seed=STUDY.analysis.seed,
-    resources:
-        mem_mb=8000,
-        runtime=60,
     message:
         "comparing tuned models with their bases into {output}"
     shell:

@@ -30,15 +30,15 @@ rule dinov2:
         "<logs>/budgets/hybrid-dinov2.log",
     benchmark:
         "<benchmarks>/budgets/hybrid-dinov2.jsonl"
-    params:
-        dino=lambda wildcards: to_json(STUDY.budgets.dinov2),
-        admissible=STUDY.frames.budgets,
-        device=STUDY.compute.device,
     threads: STUDY.compute.threads.budgets
     resources:
         mem_mb=16000,
         runtime=720,
         gpu=0 if STUDY.compute.gpu_memory_gb is None else 1,
+    params:
+        dino=lambda wildcards: to_json(STUDY.budgets.dinov2),
+        admissible=STUDY.frames.budgets,
+        device=STUDY.compute.device,
     message:
         "predicting budgets by the similarity of frames"
     shell:
@@ -57,15 +57,15 @@ rule vlm:
         "<logs>/budgets/hybrid-{predictor}.log",
     benchmark:
         "<benchmarks>/budgets/hybrid-{predictor}.jsonl"
-    params:
-        predictor=lambda wildcards: to_json(STUDY.budgets.predictors[wildcards.predictor]),
-        admissible=STUDY.frames.budgets,
-        device=STUDY.compute.device,
     threads: STUDY.compute.threads.budgets
     resources:
         mem_mb=lambda wildcards: demand.memory_mb(STUDY.budgets.predictors[wildcards.predictor].model),
         runtime=720,
         gpu=lambda wildcards: demand.gpus(STUDY, STUDY.budgets.predictors[wildcards.predictor].model),
+    params:
+        predictor=lambda wildcards: to_json(STUDY.budgets.predictors[wildcards.predictor]),
+        admissible=STUDY.frames.budgets,
+        device=STUDY.compute.device,
     message:
         "predicting budgets with {wildcards.predictor}"
     shell:

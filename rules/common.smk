@@ -2,15 +2,12 @@
 
 import os
 import re
+import shlex
 import sys
 
 from snakemake.exceptions import WorkflowError
 
-ROOT = workflow.basedir
-sys.path.insert(0, ROOT)
-# Jobs run this environment's python and find workflow_scripts, whatever the shell and the working directory are.
-os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [ROOT, os.environ.get("PYTHONPATH")]))
+sys.path.insert(0, workflow.basedir)
 
 from workflow_scripts.settings import InputError, demand, load_study, plan, to_json
 
@@ -26,6 +23,11 @@ def any_of(names):
     """A regular expression that matches exactly these names."""
     return "(" + "|".join(re.escape(str(name)) for name in names) + ")"
 
+
+# Jobs run this environment's python and find workflow_scripts, whatever the shell and the working directory are.
+shell.prefix(
+    f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH PYTHONPATH={shlex.quote(str(workflow.basedir))}; "
+)
 
 NAMES = {
     "model": any_of(STUDY.models),

@@ -10,12 +10,12 @@ rule inventory:
         "<logs>/curation/inventory.log",
     benchmark:
         "<benchmarks>/curation/inventory.jsonl"
-    params:
-        root=STUDY.dataset.root,
-        subsets=STUDY.dataset.subsets,
     resources:
         mem_mb=16000,
         runtime=60,
+    params:
+        root=STUDY.dataset.root,
+        subsets=STUDY.dataset.subsets,
     message:
         "listing the dataset's annotations"
     shell:
@@ -34,16 +34,16 @@ rule manifest:
         "<logs>/curation/manifest.log",
     benchmark:
         "<benchmarks>/curation/manifest.jsonl"
+    threads: STUDY.compute.threads.curation
+    resources:
+        mem_mb=32000,
+        runtime=720,
     params:
         root=STUDY.dataset.root,
         videos=STUDY.curation.videos,
         seed=STUDY.curation.seed,
         shares=lambda wildcards: to_json(STUDY.curation.shares),
         timeout=STUDY.curation.probe_timeout_s,
-    threads: STUDY.compute.threads.curation
-    resources:
-        mem_mb=32000,
-        runtime=720,
     message:
         "drawing {params.videos} videos and probing them"
     shell:

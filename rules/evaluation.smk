@@ -12,13 +12,13 @@ rule media:
         "<logs>/evaluation/media/{benchmark}.log",
     benchmark:
         "<benchmarks>/evaluation/media/{benchmark}.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=60,
     params:
         benchmark=lambda wildcards: to_json(STUDY.benchmarks.registry[wildcards.benchmark]),
         tasks=STUDY.benchmarks.tasks or "none",
         root=STUDY.benchmarks.root,
-    resources:
-        mem_mb=8000,
-        runtime=60,
     message:
         "listing the videos of benchmark {wildcards.benchmark}"
     shell:
@@ -38,6 +38,11 @@ rule evaluate:
         f"<logs>/{EVALUATION}.log",
     benchmark:
         f"<benchmarks>/{EVALUATION}.jsonl"
+    threads: STUDY.compute.threads.evaluation
+    resources:
+        mem_mb=lambda wildcards: demand.memory_mb(base_model(wildcards)),
+        runtime=lambda wildcards: demand.inference_minutes(STUDY, base_model(wildcards)),
+        gpu=inference_gpus,
     params:
         model=evaluated_model,
         benchmarks=lambda wildcards: to_json(STUDY.benchmarks.of(wildcards.suite)),
@@ -49,11 +54,6 @@ rule evaluate:
         temporal_positions=temporal_positions,
         device=STUDY.compute.device,
         folder=subpath(output.scores, parent=True),
-    threads: STUDY.compute.threads.evaluation
-    resources:
-        mem_mb=lambda wildcards: demand.memory_mb(base_model(wildcards)),
-        runtime=lambda wildcards: demand.inference_minutes(STUDY, base_model(wildcards)),
-        gpu=inference_gpus,
     message:
         "evaluating {wildcards.subject} on the {wildcards.suite} suite"
     shell:

@@ -7,7 +7,10 @@ FIGURES = [experiment.figure for experiment in STUDY.experiments]
 
 def drawn(figure):
     """The files of a figure or, for a table, of a table."""
-    return [f"<results>/figures/{figure}.{suffix}" for suffix in (["md", "tex", "csv"] if figure in TABLES else ["pdf", "svg", "png", "csv"])]
+    return [
+        f"<results>/figures/{figure}.{suffix}"
+        for suffix in (["md", "tex", "csv"] if figure in TABLES else ["pdf", "svg", "png", "csv"])
+    ]
 
 
 for figure in FIGURES:

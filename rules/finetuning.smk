@@ -15,13 +15,13 @@ rule spec:
         f"<logs>/finetuning/{RUN_NAME}/spec.log",
     benchmark:
         f"<benchmarks>/finetuning/{RUN_NAME}/spec.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=30,
     params:
         study=STUDY.study,
         recipe=lambda wildcards: to_json(STUDY.recipes[wildcards.recipe]),
         model=lambda wildcards: to_json(STUDY.models[wildcards.model]),
-    resources:
-        mem_mb=8000,
-        runtime=30,
     message:
         "describing the run {wildcards.recipe}/{wildcards.model}/{wildcards.allocation}/seed-{wildcards.seed}"
     shell:
@@ -45,16 +45,14 @@ rule train:
         f"<logs>/finetuning/{RUN_NAME}/train.log",
     benchmark:
         f"<benchmarks>/finetuning/{RUN_NAME}/train.jsonl"
-    params:
-        launcher=launcher,
-        folder=subpath(output.summary, parent=True),
     threads: lambda wildcards: STUDY.compute.threads.finetuning * max(training_gpus(wildcards), 1)
     resources:
         mem_mb=lambda wildcards: demand.memory_mb(base_model(wildcards)),
-        runtime=lambda wildcards: demand.training_minutes(
-            STUDY, base_model(wildcards), STUDY.recipes[wildcards.recipe]
-        ),
+        runtime=lambda wildcards: demand.training_minutes(STUDY, base_model(wildcards), STUDY.recipes[wildcards.recipe]),
         gpu=training_gpus,
+    params:
+        launcher=launcher,
+        folder=subpath(output.summary, parent=True),
     message:
         "fine-tuning {wildcards.model} on {wildcards.allocation}, recipe {wildcards.recipe}, seed {wildcards.seed}"
     shell:

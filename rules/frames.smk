@@ -11,6 +11,10 @@ rule store:
         "<logs>/frames/shard-{shard}.log",
     benchmark:
         "<benchmarks>/frames/shard-{shard}.jsonl"
+    threads: STUDY.compute.threads.frames
+    resources:
+        mem_mb=16000,
+        runtime=720,
     params:
         root=STUDY.dataset.root,
         shard=lambda wildcards: wildcards.shard,
@@ -18,10 +22,6 @@ rule store:
         budgets=STUDY.frames.budgets,
         max_pixels=STUDY.frames.max_pixels,
         quality=STUDY.frames.jpeg_quality,
-    threads: STUDY.compute.threads.frames
-    resources:
-        mem_mb=16000,
-        runtime=720,
     message:
         "storing frames of the training videos, shard {params.shard} of 0 to {params.shards} - 1"
     shell:

@@ -1,8 +1,8 @@
 """What a job asks of a cluster, from the sizes in the settings. A simple model, meant to be enough rather than exact.
 
-GPU memory in bytes a parameter: 2 to run a model in bfloat16; 16 to train all weights (weights, gradients and AdamW's
-two moments and master copy, in mixed precision), sharded over the GPUs; 2.5 for low-rank adapters. A quarter more is for
-activations. GPUs come in powers of two. Without GPUs (`compute.gpu_memory_gb: null`) none are asked for.
+GPU memory in bytes a parameter: 2 to run a model in bfloat16; 16 to train all weights (weights, gradients, AdamW's two
+moments and its master copy, in mixed precision), sharded over the GPUs; 2.5 for low-rank adapters. A quarter more is
+for activations. GPUs come in powers of two. Without GPUs (`compute.gpu_memory_gb: null`) none are asked for.
 """
 
 import math
@@ -34,7 +34,7 @@ def memory_mb(model: ModelSettings) -> int:
 
 
 def training_minutes(study: StudySettings, model: ModelSettings, recipe: RecipeSettings) -> int:
-    """Time limit of a training run: 10 GPU hours for 10^9 parameters and 20,000 videos, over the GPUs, at least 30 minutes."""
+    """Time limit of a training run: 10 GPU hours for 10^9 parameters and 20,000 videos, at least 30 minutes."""
     hours = 10 * model.size_b * study.curation.videos * recipe.epochs / 20_000
     return max(30, round(60 * hours / max(gpus(study, model, recipe), 1)))
 

@@ -1,4 +1,4 @@
-"""What a study consists of: the runs and evaluations behind each figure, each listed once, as folders under results/<study>/."""
+"""What a study consists of: the runs and evaluations behind each figure, each listed once."""
 
 from dataclasses import dataclass
 
@@ -53,7 +53,7 @@ def runs(study: StudySettings, figure: str | None = None) -> list[Run]:
 
 
 def evaluations(study: StudySettings, figure: str | None = None) -> list[str]:
-    """Folders of the evaluations of one figure's experiment, or of all: base, blind and tuned, each once."""
+    """Folders under results/<study>/ of the evaluations of one figure's experiment, or of all, each once."""
     found = []
     for experiment in study.experiments:
         if figure not in (None, experiment.figure):
