@@ -1,0 +1,68 @@
+# Thin: each target is the command it shows. All need only Python >= 3.11, git and make.
+PYTHON ?= python3
+BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
+MINIATURE := --configfile presets/miniature.yaml
+FULL := $(MINIATURE) presets/miniature-full.yaml
+SMOKE := $(MINIATURE) presets/smoke.yaml
+STAMP := .venv/locked
+SOURCES := workflow_scripts tests $(wildcard benchmarks)
+UV := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' envs/requirements.txt)
+
+.PHONY: help setup demo demo-full test lint unit smoke benchmark clean lock
+
+help:
+	@echo "make demo       the miniature study, to its report (15 minutes on two cores)"
+	@echo "make demo-full  every family and size, three seeds (3 hours)"
+	@echo "make test       lint, unit tests, and the smoke study"
+	@echo "make lint       format, style and types"
+	@echo "make benchmark  speed against peers, short form"
+	@echo "make clean      remove the miniature's and the tests' results"
+	@echo "make lock       write envs/requirements.txt from envs/requirements.in"
+
+setup: $(STAMP)
+
+$(STAMP): envs/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "error: Python >= 3.11 is needed; PYTHON=$(PYTHON) is " + sys.version.split()[0])'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV)
+	$(BIN)/uv pip sync --quiet --require-hashes --python $(BIN)/python envs/requirements.txt
+	touch $@
+
+demo: setup
+	$(SNAKEMAKE) $(MINIATURE)
+	$(SNAKEMAKE) $(MINIATURE) --report results/miniature/report.html
+	@echo "The report: $(CURDIR)/results/miniature/report.html"
+
+demo-full: setup
+	$(SNAKEMAKE) $(FULL)
+	$(SNAKEMAKE) $(FULL) --report results/miniature/report.html
+	@echo "The report: $(CURDIR)/results/miniature/report.html"
+
+test: lint unit smoke
+
+lint: setup
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/python tests/workflow/lint.py
+	$(BIN)/mypy
+
+unit: setup
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+smoke: setup
+	rm -rf results/smoke
+	$(SNAKEMAKE) $(SMOKE)
+	$(SNAKEMAKE) $(SMOKE) --report results/smoke/report.html
+
+benchmark: setup
+	for script in benchmarks/*.py; do $(BIN)/python $$script --quick || exit 1; done
+
+# Only what can be made again in minutes; a study of your own stays.
+clean:
+	rm -rf results/miniature results/smoke .pytest_cache .mypy_cache .ruff_cache
+
+lock: setup
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --override envs/overrides.txt envs/requirements.in -o envs/requirements.txt

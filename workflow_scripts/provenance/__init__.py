@@ -1,0 +1,1 @@
+"""Stage `provenance`: what was run, with what."""
