@@ -1,7 +1,7 @@
 """What an evaluation leaves behind: scores.json and responses.parquet, and how to read them.
 
-`scores.json`: {model (ModelSettings), suite, frames, blind, rows, versions, seconds}; rows hold {benchmark, task, metric,
-category, value, maximum, n_questions}, the main metric of each benchmark first.
+`scores.json`: {model (ModelSettings), suite, frames, blind, rows, versions, seconds}; rows hold {benchmark, task,
+metric, category, value, maximum, n_questions}, the main metric of each benchmark first; task null is all of its tasks.
 `responses.parquet`: a row a question, columns in `RESPONSE_COLUMNS`; `cluster` is the question's image or video.
 """
 
@@ -12,12 +12,19 @@ from typing import Any
 import pandas as pd
 
 from workflow_scripts.settings import InputError
-from workflow_scripts.settings.files import read_parquet
+from workflow_scripts.settings.files import read_parquet, write_json, write_parquet
 
 SCORE_KEYS = ("model", "suite", "frames", "blind", "rows")
 RESPONSE_COLUMNS = (
     "benchmark", "task", "question_id", "cluster", "category", "prompt", "response", "answer", "score", "frames",
 )  # fmt: skip
+
+
+def write_scores(folder: Path, scores: dict[str, Any], responses: pd.DataFrame) -> None:
+    """Write both files, scores.json last: where it is, the evaluation is whole. ``scores`` holds SCORE_KEYS."""
+    (folder / "scores.json").unlink(missing_ok=True)
+    write_parquet(responses[list(RESPONSE_COLUMNS)], folder / "responses.parquet")
+    write_json(scores, folder / "scores.json")
 
 
 def read_scores(folder: Path) -> dict[str, Any]:
