@@ -17,7 +17,6 @@ Definitions, by metric:
 - `mmmu_acc` (Video-MMMU) and every metric not named here: mean score, times 100 where the maximum is 100.
 - A benchmark of several tasks (MVBench, TempCompass, Video-MMMU): the mean of its tasks' scores, weighted by their
   numbers of questions.
-- `mme_score`: perception plus cognition.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +30,6 @@ from workflow_scripts.settings import InputError
 
 Array = NDArray[np.float64]
 MME_COGNITION = ("commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning")
-MME_TOTAL = "mme_score"
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,8 @@ AGGREGATES: dict[str, Features] = {
 }
 
 
-def _questions_of(metric: str, responses: pd.DataFrame) -> pd.DataFrame:
+def questions_of(metric: str, responses: pd.DataFrame) -> pd.DataFrame:
+    """The responses that a metric is about: MME's two scores split its questions, every other takes all."""
     if metric == "mme_perception_score":
         return responses[~responses["category"].isin(MME_COGNITION)]
     if metric == "mme_cognition_score":
@@ -178,7 +177,7 @@ def statistic(metric: str, maximum: float, responses: pd.DataFrame, clusters: Se
     clusters: every cluster of the benchmark, sorted; the order of the rows of `sums`.
     Scores are in 0..1 where `maximum` is 1, else percent (MME: its own points).
     """
-    rows = _questions_of(metric, responses)
+    rows = questions_of(metric, responses)
     if rows.empty:
         raise InputError(f"metric {metric}: no question of it in the responses")
     features, combine = AGGREGATES.get(metric, _mean)(rows, 1.0 if maximum == 1 else 100.0)
@@ -188,7 +187,7 @@ def statistic(metric: str, maximum: float, responses: pd.DataFrame, clusters: Se
 
 def category_metric(metric: str, category: str) -> str:
     """The metric that scores one category's questions: the benchmark's own, on them alone."""
-    if metric == MME_TOTAL:
+    if metric.startswith("mme_"):
         return "mme_cognition_score" if category in MME_COGNITION else "mme_perception_score"
     return metric
 
@@ -203,11 +202,6 @@ def averaged(statistics: Sequence[Statistic], weights: Sequence[float]) -> Stati
             return (np.nan_to_num(values) * present).sum(axis=-1) / present.sum(axis=-1)
 
     return _composed(statistics, mean)
-
-
-def added(statistics: Sequence[Statistic]) -> Statistic:
-    """The sum of several scores over the same clusters (MME's perception and cognition)."""
-    return _composed(statistics, lambda values: values.sum(axis=-1))
 
 
 def _composed(statistics: Sequence[Statistic], join: Callable[[Array], Array]) -> Statistic:

@@ -122,13 +122,13 @@ def _compare(base: Evaluation, tuned: Sequence[Evaluation], resamples: int, seed
             _check_same_questions(benchmark, other, base.path, evaluation.path)
         weights = cached_weights(len(benchmark.clusters), resamples, seed, name)
         swaps = _cached_swaps(len(benchmark.clusters), resamples, seed, name)
-        for metric, (statistic, maximum) in benchmark.metrics.items():
+        for metric, (statistic, maximum, n) in benchmark.metrics.items():
             found = compare(statistic, [other.metrics[metric][0] for other in others], weights, swaps, draws)
-            rows.append(_row(name, metric, maximum, found, len(benchmark.questions)))
+            rows.append(_row(name, metric, maximum, found, n))
             if metric == benchmark.main:
                 mains.append(found)
                 maxima.append(maximum)
-                questions += len(benchmark.questions)
+                questions += n
     whole = Comparison(
         float(suite_mean([np.asarray(main.base) for main in mains], maxima)),
         float(suite_mean([np.asarray(main.tuned) for main in mains], maxima)),

@@ -38,15 +38,15 @@ class Checkpoint:
 class Benchmark:
     """One benchmark's answers of one checkpoint.
 
-    metrics: name to (score as a function of cluster sums, maximum); the main metric first.
-    categories: name to the main metric's score on that category's questions, with its maximum and number of questions.
+    metrics: name to (score as a function of cluster sums, maximum, number of questions); the main metric first.
+    categories: name to (metric, score on that category's questions, maximum, number of questions).
     """
 
     name: str
     questions: pd.DataFrame
     clusters: list[str]
-    metrics: dict[str, tuple[Statistic, float]]
-    categories: dict[str, tuple[Statistic, float, int]]
+    metrics: dict[str, tuple[Statistic, float, int]]
+    categories: dict[str, tuple[str, Statistic, float, int]]
 
     @property
     def main(self) -> str:
@@ -105,7 +105,7 @@ def read_evaluation(path: Path) -> Evaluation:
 def _benchmark(path: Path, name: str, rows: pd.DataFrame, answers: pd.DataFrame) -> Benchmark:
     clusters = sorted(answers["cluster"].unique())
     whole = rows[rows["category"] == "all"]
-    metrics: dict[str, tuple[Statistic, float]] = {}
+    metrics: dict[str, tuple[Statistic, float, int]] = {}
     for metric, of_metric in whole.groupby("metric", sort=False):
         maximum = float(of_metric["maximum"].iloc[0])
         tasks = list(answers["task"].drop_duplicates())
@@ -117,12 +117,26 @@ def _benchmark(path: Path, name: str, rows: pd.DataFrame, answers: pd.DataFrame)
         joined = aggregates.averaged(list(parts.values()), weights) if len(parts) > 1 else parts[tasks[0]]
         for row in of_metric.to_dict("records"):
             _check(path, name, row, parts.get(row["task"], joined))
-        metrics[str(metric)] = (joined, maximum)
-    halves = [metrics[half] for half in ("mme_perception_score", "mme_cognition_score") if half in metrics]
-    if len(halves) == 2:
-        total = (aggregates.added([half for half, _ in halves]), sum(maximum for _, maximum in halves))
-        metrics = {aggregates.MME_TOTAL: total, **metrics}
-    return Benchmark(name, answers, clusters, metrics, _categories(metrics, answers, clusters))
+        metrics[str(metric)] = (joined, maximum, len(aggregates.questions_of(str(metric), answers)))
+    if not metrics:
+        raise InputError(f"file {path}/scores.json: no row of {name} with category all; expected its main metric")
+    categories: dict[str, tuple[str, Statistic, float, int]] = {}
+    for row in rows[rows["category"] != "all"].to_dict("records"):
+        part = answers[answers["task"] == row["task"]] if row["task"] in set(answers["task"]) else answers
+        metric = str(row["metric"])
+        # other rows are metrics of their own name (MMStar's), which the responses' categories stand for
+        if len(part) < len(answers) or len(aggregates.questions_of(metric, answers)) < len(answers):
+            found = aggregates.statistic(metric, float(row["maximum"]), part, clusters)
+            _check(path, name, row, found)
+            n = len(aggregates.questions_of(metric, part))
+            categories[str(row["category"])] = (metric, found, float(row["maximum"]), n)
+    main, (_, maximum, _) = next(iter(metrics.items()))
+    for key, part in answers.groupby("category"):
+        metric = aggregates.category_metric(main, str(key))
+        largest = 200.0 if metric.startswith("mme_") else maximum
+        found = aggregates.statistic(metric, largest, part, clusters)
+        categories.setdefault(str(key), (metric, found, largest, len(part)))
+    return Benchmark(name, answers, clusters, metrics, categories)
 
 
 def _of_task(metric: str, maximum: float, answers: pd.DataFrame, task: str, clusters: list[str]) -> Statistic:
@@ -135,24 +149,6 @@ def _check(path: Path, name: str, row: dict[Any, Any], found: Statistic) -> None
             f"file {path}/scores.json: {name}, task {row['task']}, metric {row['metric']} is {row['value']}, but its "
             f"responses.parquet gives {found.value():.6g}; expected equal"
         )
-
-
-def _categories(
-    metrics: dict[str, tuple[Statistic, float]], answers: pd.DataFrame, clusters: list[str]
-) -> dict[str, tuple[Statistic, float, int]]:
-    """The main metric by the responses' category, and by task where tasks are several and cut otherwise."""
-    main, (_, maximum) = next(iter(metrics.items()))
-    if main.startswith("mme_"):
-        maximum = 200.0
-    groups: dict[str, pd.DataFrame] = {str(key): part for key, part in answers.groupby("category")}
-    tasks = {str(key): part for key, part in answers.groupby("task")}
-    if len(tasks) > 1 and len(answers.groupby(["task", "category"])) != len(tasks):
-        groups |= tasks
-    found = {}
-    for key, part in groups.items():
-        statistic = aggregates.statistic(aggregates.category_metric(main, key), maximum, part, clusters)
-        found[key] = (statistic, maximum, len(part))
-    return found
 
 
 def read_evaluations(paths: Sequence[Path]) -> list[Evaluation]:

@@ -68,13 +68,9 @@ def _rows(evaluation: Evaluation, resamples: int, seed: int) -> Iterator[dict[st
     for name, benchmark in evaluation.benchmarks.items():
         weights = cached_weights(len(benchmark.clusters), resamples, seed, name)
         entries: list[tuple[str, str, Statistic, float, int]] = [
-            ("all", metric, statistic, maximum, len(benchmark.questions))
-            for metric, (statistic, maximum) in benchmark.metrics.items()
+            ("all", metric, statistic, maximum, n) for metric, (statistic, maximum, n) in benchmark.metrics.items()
         ]
-        entries += [
-            (category, benchmark.main, statistic, maximum, n)
-            for category, (statistic, maximum, n) in benchmark.categories.items()
-        ]
+        entries += [(category, *entry) for category, entry in benchmark.categories.items()]
         for category, metric, statistic, maximum, n in entries:
             draws = statistic.resampled(weights)
             if category == "all" and metric == benchmark.main:

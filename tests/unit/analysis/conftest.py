@@ -44,12 +44,12 @@ def mean_benchmark() -> Callable[..., pd.DataFrame]:
 @pytest.fixture
 def write_evaluation(tmp_path: Path) -> Write:
     """Write one evaluation folder: responses, and scores.json with the rows given as (benchmark, task, metric, value,
-    maximum)."""
+    maximum) and, where it is not `all`, category."""
 
     def write(
         kind: str,
         responses: pd.DataFrame,
-        rows: list[tuple[str, str | None, str, float, float]],
+        rows: list[tuple[object, ...]],
         suite: str = "video",
         frames: int = 8,
         allocation: str = "uniform-8",
@@ -59,13 +59,13 @@ def write_evaluation(tmp_path: Path) -> Write:
         folder = tmp_path / place
         folder.mkdir(parents=True)
         responses.to_parquet(folder / "responses.parquet")
-        keys = ("benchmark", "task", "metric", "value", "maximum")
+        keys = ("benchmark", "task", "metric", "value", "maximum", "category")
         scores: dict[str, Any] = {
             "model": {"name": "small", "family": "qwen2.5-vl", "size_b": 7.0},
             "suite": suite,
             "frames": frames,
             "blind": kind == "blind",
-            "rows": [dict(zip(keys, row, strict=True)) | {"category": "all", "n_questions": 1} for row in rows],
+            "rows": [{"category": "all"} | dict(zip(keys, row, strict=False)) for row in rows],
         }
         (folder / "scores.json").write_text(json.dumps(scores))
         return folder

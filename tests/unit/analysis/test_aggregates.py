@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workflow_scripts.analysis.aggregates import Statistic, added, averaged, statistic
+from workflow_scripts.analysis.aggregates import Statistic, averaged, statistic
 from workflow_scripts.settings import InputError
 
 RNG = np.random.default_rng(5)
@@ -69,7 +69,6 @@ def test_mme_splits_perception_and_cognition() -> None:
     parts = {m: statistic(f"mme_{m}_score", 2000, rows, clusters_of(rows)) for m in ("perception", "cognition")}
     for name, category in (("perception", "existence"), ("cognition", "code_reasoning")):
         assert parts[name].value() == pytest.approx(mme_by_lmms_eval(rows[rows["category"] == category]))
-    assert added(list(parts.values())).value() == pytest.approx(mme_by_lmms_eval(rows))
 
 
 def test_mme_on_a_resample_equals_brute_force() -> None:

@@ -71,10 +71,11 @@ def test_pooled_row_weighs_tasks_by_questions(mean_benchmark: Make, write_evalua
         mean_benchmark(right(30, 30), name="b").assign(task="t1"),
         mean_benchmark(right(10, 0), name="b").assign(task="t2"),
     ]
-    rows = [("b", None, "avg_accuracy", 75.0, 100.0), ("b", "t1", "avg_accuracy", 100.0, 100.0)]
+    rows = [("b", None, "avg_accuracy", 75.0, 100.0), ("b", "t1", "avg_accuracy", 100.0, 100.0, "first")]
     found = read_evaluation(write_evaluation("base", pd.concat(parts), rows)).benchmarks["b"]
     assert found.metrics["avg_accuracy"][0].value() == 75
-    assert {"t1", "t2"} <= set(found.categories)
+    assert found.categories["first"][1].value() == 100
+    assert set(found.categories) == {"first", "k0", "k1", "k2"}
 
 
 def test_deltas_table(mean_benchmark: Make, write_evaluation: Write) -> None:

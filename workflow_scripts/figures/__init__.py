@@ -1,0 +1,1 @@
+"""Stage `figures`: pictures and tables of the analysis, one module each, fit for a paper."""

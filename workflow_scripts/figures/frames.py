@@ -1,0 +1,148 @@
+"""Figure 5: benchmark scores against the number of training frames, with the base and the blind score.
+
+Comes in: scores.csv, deltas.csv. Goes out: a double-width figure, a panel a benchmark; uniform allocations only.
+"""
+
+import argparse
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from workflow_scripts.figures.marks import SEED, seed_handle, seed_values, shown
+from workflow_scripts.figures.save import save_figure
+from workflow_scripts.figures.selection import Selection, add_arguments, select
+from workflow_scripts.figures.style import (
+    BLACK,
+    BLUE,
+    DOUBLE_IN,
+    GREEN,
+    GREY,
+    PURPLE,
+    SMALL_PT,
+    SUITE_COLOUR,
+    VERMILION,
+    benchmark_label,
+    model_label,
+    new_figure,
+    uniform_frames,
+)
+from workflow_scripts.settings import InputError
+from workflow_scripts.settings.cli import run
+
+PANEL_HEIGHT_IN = 1.5
+COLUMNS = 4
+BASE_LINE, BLIND_LINE = (0, (5, 2)), (0, (1, 1.5))
+MODEL_STYLE = ((None, "o", "-"), (GREEN, "^", "--"), (PURPLE, "D", "-."), (BLUE, "v", ":"), (VERMILION, "P", "-"))
+KEPT = ["model", "allocation", "frames", "suite", "benchmark", "metric", "base", "tuned", "low", "high", "n_questions"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    arguments = parser.parse_args()
+    selection = select(arguments)
+    save_figure(draw(selection), drawn(selection), arguments.output_stem, arguments.dpi)
+
+
+def drawn(selection: Selection) -> pd.DataFrame:
+    """What is drawn: `low` and `high` are the interval of the change, put around the tuned score."""
+    table = selection.changes[selection.changes["benchmark"].isin(selection.benchmarks)].copy()
+    table["frames"] = [uniform_frames(name) for name in table["allocation"]]
+    table = table[table["frames"].notna()].astype({"frames": int})
+    if table.empty:
+        raise InputError(
+            f"allocations {', '.join(selection.allocations)}: none is uniform-<frames>; figure frames needs one"
+        )
+    table["low"], table["high"] = table["base"] + table["ci_low"], table["base"] + table["ci_high"]
+    for column in selection.seed_columns:
+        table[column] = table["base"] + table[column]
+    blind = selection.references[selection.references["kind"] == "blind"].set_index(["model", "benchmark"])["value"]
+    table["blind"] = [blind.get((m, b)) for m, b in zip(table["model"], table["benchmark"], strict=True)]
+    return table[[*KEPT, "blind", "n_seeds", *selection.seed_columns]].sort_values(["model", "benchmark", "frames"])
+
+
+def draw(selection: Selection) -> Figure:
+    """A row of panels a suite."""
+    table = drawn(selection)
+    names = selection.benchmarks
+    rows = -(-len(names) // COLUMNS)
+    figure = new_figure(DOUBLE_IN, 0.55 + PANEL_HEIGHT_IN * rows)
+    panels = figure.subplots(rows, min(COLUMNS, len(names)), squeeze=False)
+    for axes in panels.flat[len(names) :]:
+        axes.set_visible(False)
+    for axes, name in zip(panels.flat, names, strict=False):
+        _panel(axes, table[table["benchmark"] == name], selection)
+        axes.set_title(f"{benchmark_label(name)} (n = {selection.questions(name):,})")
+    figure.supxlabel("training frames (log scale)", fontsize=7.5)
+    figure.supylabel("score (% of maximum)", fontsize=7.5)
+    figure.legend(handles=_legend(selection), loc="outside upper center", ncols=7, columnspacing=1.4)
+    return figure
+
+
+def _panel(axes: Axes, table: pd.DataFrame, selection: Selection) -> None:
+    suite = str(table["suite"].iloc[0])
+    many = len(selection.models) > 1
+    for index, model in enumerate(selection.models):
+        rows = table[table["model"] == model]
+        colour, marker, line = MODEL_STYLE[index % len(MODEL_STYLE)]
+        colour = colour or SUITE_COLOUR[suite]
+        spread = 1 + 0.05 * (index - (len(selection.models) - 1) / 2)
+        x = rows["frames"] * spread
+        errors = [rows["tuned"] - rows["low"], rows["high"] - rows["tuned"]]
+        axes.errorbar(
+            x,
+            rows["tuned"],
+            errors,
+            color=colour,
+            marker=marker,
+            markersize=3.6,
+            linestyle=line,
+            elinewidth=0.9,
+            zorder=3,
+        )
+        for at, row in zip(x, rows.to_dict("records"), strict=True):
+            seeds = seed_values(row, selection.seed_columns)
+            if shown(len(seeds)):
+                axes.plot([at * 1.1] * len(seeds), seeds, color=colour, zorder=2, **SEED)
+        base = {"color": colour if many else BLACK, "linestyle": BASE_LINE, "linewidth": 0.9, "zorder": 1}
+        axes.axhline(rows["base"].iloc[0], **base)
+    frames = sorted(table["frames"].unique())
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(frames, [str(count) for count in frames])
+    axes.set_xlim(frames[0] / 1.3, frames[-1] * 1.3)
+    _limits(axes, table)
+
+
+def _limits(axes: Axes, table: pd.DataFrame) -> None:
+    """Fit the scores; a blind score far below is written at the bottom instead of squeezing them."""
+    low, high = float(table[["low", "base"]].min().min()), float(table[["high", "base"]].max().max())
+    span = max(high - low, 2.0)
+    blind = table.drop_duplicates("model")["blind"].dropna()
+    near = [value for value in blind if value > low - 0.8 * span]
+    for value in near:
+        axes.axhline(value, color=GREY, linestyle=BLIND_LINE, linewidth=1.0, zorder=1)
+    bottom = min([low, *near])
+    axes.set_ylim(bottom - 0.12 * span - (0.16 * span if len(near) < len(blind) else 0), high + 0.1 * span)
+    if len(near) < len(blind):
+        far = ", ".join(f"{value:.1f}" for value in blind if value not in near)
+        text = f"blind {far} \N{DOWNWARDS ARROW}"
+        axes.text(0.98, 0.03, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=SMALL_PT, color=GREY)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _legend(selection: Selection) -> list[Line2D]:
+    handles = []
+    for index, model in enumerate(selection.models):
+        colour, marker, line = MODEL_STYLE[index % len(MODEL_STYLE)]
+        look = {"marker": marker, "markersize": 3.6, "linestyle": line, "label": f"{model_label(model)}, tuned"}
+        handles.append(Line2D([], [], color=colour or BLACK, **look))
+    handles.append(Line2D([], [], color=BLACK, linestyle=BASE_LINE, linewidth=0.9, label="base"))
+    handles.append(Line2D([], [], color=GREY, linestyle=BLIND_LINE, label="blind"))
+    return handles + seed_handle(selection)
+
+
+if __name__ == "__main__":
+    run(main)

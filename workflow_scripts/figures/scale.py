@@ -1,0 +1,107 @@
+"""Figure 4: benchmark scores against the number of parameters, before and after Video-SFT.
+
+Comes in: scores.csv, deltas.csv. Goes out: a double-width figure, a panel a benchmark, parameters on a log axis.
+"""
+
+import argparse
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullLocator
+
+from workflow_scripts.figures.marks import SEED, seed_handle, seed_values, shown
+from workflow_scripts.figures.save import save_figure
+from workflow_scripts.figures.selection import Selection, add_arguments, select
+from workflow_scripts.figures.style import (
+    DOUBLE_IN,
+    GREY,
+    SUITE_COLOUR,
+    allocation_label,
+    benchmark_label,
+    mark,
+    new_figure,
+)
+from workflow_scripts.settings import InputError
+from workflow_scripts.settings.cli import run
+
+PANEL_HEIGHT_IN = 1.5
+COLUMNS = 4
+BASE_LOOK = {"color": GREY, "linestyle": (0, (5, 2)), "marker": "o", "markersize": 3.6, "markerfacecolor": "white"}
+KEPT = ["model", "size_b", "allocation", "suite", "benchmark", "metric", "base", "tuned", "low", "high", "n_questions"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    arguments = parser.parse_args()
+    selection = select(arguments)
+    save_figure(draw(selection), drawn(selection), arguments.output_stem, arguments.dpi)
+
+
+def drawn(selection: Selection) -> pd.DataFrame:
+    """What is drawn: `low` and `high` are the interval of the change, put around the tuned score."""
+    table = selection.changes[selection.changes["benchmark"].isin(selection.benchmarks)].copy()
+    if table["size_b"].nunique() < len(selection.models):
+        raise InputError(
+            f"models {', '.join(selection.models)}: two have the same size_b; figure scale expects one each"
+        )
+    table["low"], table["high"] = table["base"] + table["ci_low"], table["base"] + table["ci_high"]
+    for column in selection.seed_columns:
+        table[column] = table["base"] + table[column]
+    return table[[*KEPT, "n_seeds", *selection.seed_columns]].sort_values(["benchmark", "allocation", "size_b"])
+
+
+def draw(selection: Selection) -> Figure:
+    """A row of panels a suite."""
+    table = drawn(selection)
+    names = selection.benchmarks
+    rows = -(-len(names) // COLUMNS)
+    figure = new_figure(DOUBLE_IN, 0.55 + PANEL_HEIGHT_IN * rows)
+    panels = figure.subplots(rows, min(COLUMNS, len(names)), squeeze=False)
+    for axes in panels.flat[len(names) :]:
+        axes.set_visible(False)
+    for axes, name in zip(panels.flat, names, strict=False):
+        _panel(axes, table[table["benchmark"] == name], selection)
+        axes.set_title(f"{benchmark_label(name)} (n = {selection.questions(name):,})")
+    figure.supxlabel("parameters (10⁹, log scale)", fontsize=7.5)
+    figure.supylabel("score (% of maximum)", fontsize=7.5)
+    figure.legend(handles=_legend(selection), loc="outside upper center", ncols=6, columnspacing=1.4)
+    return figure
+
+
+def _panel(axes: Axes, table: pd.DataFrame, selection: Selection) -> None:
+    base = table.drop_duplicates("size_b").sort_values("size_b")
+    axes.plot(base["size_b"], base["base"], zorder=1, **BASE_LOOK)  # type: ignore[arg-type]
+    for allocation, rows in table.groupby("allocation", sort=False):
+        several = len(selection.allocations) > 1
+        colour = mark(str(allocation)).colour if several else SUITE_COLOUR[str(rows["suite"].iloc[0])]
+        errors = [rows["tuned"] - rows["low"], rows["high"] - rows["tuned"]]
+        marker = mark(str(allocation)).marker if several else "s"
+        look = {"color": colour, "marker": marker, "markersize": 3.6, "elinewidth": 0.9}
+        axes.errorbar(rows["size_b"], rows["tuned"], errors, zorder=3, **look)
+        for row in rows.to_dict("records"):
+            seeds = seed_values(row, selection.seed_columns)
+            if shown(len(seeds)):
+                axes.plot([row["size_b"] * 1.13] * len(seeds), seeds, color=colour, zorder=2, **SEED)
+    sizes = list(base["size_b"])
+    axes.set_xscale("log")
+    axes.set_xticks(sizes, [f"{size:.0f}" if size >= 10 else f"{size:.2g}" for size in sizes])
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_xlim(sizes[0] / 1.35, sizes[-1] * 1.35)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def _legend(selection: Selection) -> list[Line2D]:
+    handles = [Line2D([], [], label="base", **BASE_LOOK)]  # type: ignore[arg-type]
+    for allocation in selection.allocations:
+        style = mark(allocation)
+        alone = len(selection.allocations) == 1
+        look = {"color": "black", "marker": "s"} if alone else {"color": style.colour, "marker": style.marker}
+        handles.append(Line2D([], [], markersize=3.6, label=f"tuned, {allocation_label(allocation)}", **look))  # type: ignore[arg-type]
+    return handles + seed_handle(selection)
+
+
+if __name__ == "__main__":
+    run(main)
