@@ -38,10 +38,7 @@ def decide_videos(
     decisions = []
     for clip, vectors in zip(clips, embed([clip.frames for clip in clips]), strict=True):
         # A budget that divides the largest takes every k-th of its frames; a shorter clip has all its frames here.
-        found = {
-            budget: likeness(vectors, clip.timestamps_s, uniform_indices(len(clip), budget))
-            for budget in sorted(budgets)
-        }
+        found = {budget: likeness(vectors, uniform_indices(len(clip), budget)) for budget in sorted(budgets)}
         evidence = {
             "least_similarity": {str(budget): round(value.minimum, 6) for budget, value in found.items()},
             "mean_similarity": {str(budget): round(value.mean, 6) for budget, value in found.items()},

@@ -7,17 +7,17 @@ import argparse
 from pathlib import Path
 
 from workflow_scripts.budgets.allocation import Decision, write_allocation
-from workflow_scripts.budgets.samples import read_samples
 from workflow_scripts.settings import InputError
 from workflow_scripts.settings.cli import run
+from workflow_scripts.settings.files import read_parquet
 
 
 def uniform(manifest: Path, frames: int, output: Path) -> None:
     """Write the allocation that gives `frames` frames to every sample of the manifest."""
     if frames < 1:
         raise InputError(f"--frames is {frames}; expected at least 1")
-    samples = read_samples(manifest)
-    write_allocation(output, samples["sample_id"].tolist(), [Decision(frames, {})] * len(samples), admissible=[frames])
+    samples = read_parquet(manifest, ["sample_id"])["sample_id"].tolist()
+    write_allocation(output, samples, [Decision(frames, {})] * len(samples), admissible=[frames])
 
 
 def main() -> None:

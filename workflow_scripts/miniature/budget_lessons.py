@@ -1,8 +1,8 @@
 """What the miniature predictors are taught: instructions about drawn clips, and the budget each needs at the least.
 
 A lesson shows a clip as stage `budgets` shows it to a predictor, and asks about several instructions in that stage's
-own prompt, with the options in a random order. The instructions are worded as those of the training records, about other
-scenes: seeds start at 30,000,000, and no other scene of the project is drawn from them.
+prompt, with options in random order. The instructions are worded as in the training records, about other scenes: seeds
+start at 30,000,000, and no other scene of the project is drawn from them.
 """
 
 from __future__ import annotations

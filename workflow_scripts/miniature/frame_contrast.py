@@ -200,7 +200,5 @@ def _likenesses(
         clip = clip_of(case.scene, frames)
         [vectors] = embedder([clip.frames])
         true.append(case.budget)
-        found.append(
-            {budget: likeness(vectors, clip.timestamps_s, uniform_indices(len(clip), budget)) for budget in budgets}
-        )
+        found.append({budget: likeness(vectors, uniform_indices(len(clip), budget)) for budget in budgets})
     return true, found
