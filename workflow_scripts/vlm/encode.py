@@ -1,6 +1,7 @@
 """Model inputs from a conversation with media: one example at a time, then batches."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import torch
@@ -78,7 +79,9 @@ def encode(vlm: VLM, example: Example, *, supervise: bool) -> dict[str, Tensor]:
     return encoded
 
 
-def collate(vlm: VLM, encoded: Sequence[dict[str, Tensor]], *, padding_side: str = "right") -> dict[str, Tensor]:
+def collate(
+    vlm: VLM, encoded: Sequence[dict[str, Tensor]], *, padding_side: Literal["left", "right"] = "right"
+) -> dict[str, Tensor]:
     """Join encoded examples, in any mix of images, videos and text, to a batch for ``model(**batch)``.
 
     Args:
@@ -88,7 +91,7 @@ def collate(vlm: VLM, encoded: Sequence[dict[str, Tensor]], *, padding_side: str
 
     Returns:
         ``input_ids``, ``attention_mask`` and, where present, ``labels`` and ``mm_token_type_ids`` ``[B, L]``;
-        ``position_ids [3, B, L]`` where the family has its own rule; media tensors joined over examples.
+        ``position_ids [B, L]``, for Qwen ``[3, B, L]``; media tensors joined over examples.
 
     Raises:
         InputError: ``padding_side`` is neither, or there is nothing to join.
@@ -116,9 +119,7 @@ def collate(vlm: VLM, encoded: Sequence[dict[str, Tensor]], *, padding_side: str
     media_keys = {key: None for one in encoded for key in one if key not in {"input_ids", _COUNT, *_PER_TOKEN}}
     for key in media_keys:
         batch[key] = vlm.family.join(key, [one[key] for one in encoded if key in one])
-    position_ids = vlm.family.position_ids(vlm, batch)
-    if position_ids is not None:
-        batch["position_ids"] = position_ids
+    batch["position_ids"] = vlm.family.position_ids(vlm, batch)
     return batch
 
 

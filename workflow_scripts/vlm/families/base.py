@@ -74,6 +74,6 @@ class Family(ABC):
         """Join one kind of media tensor of several examples: along the first dimension by default."""
         return torch.cat(list(tensors))
 
-    def position_ids(self, vlm: "VLM", batch: Mapping[str, Tensor]) -> Tensor | None:
-        """Give position ids of a padded batch; None where the model's own count from the mask is right."""
-        return None
+    def position_ids(self, vlm: "VLM", batch: Mapping[str, Tensor]) -> Tensor:
+        """Give position ids of a padded batch, ``[B, L]`` or with more rows in front: by default tokens are counted."""
+        return (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)

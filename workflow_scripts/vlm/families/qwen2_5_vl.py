@@ -36,7 +36,8 @@ def second_per_grid(clip: Clip, temporal_patch_size: int, temporal_positions: Te
     """
     if temporal_positions == "constant":
         return temporal_patch_size / DEFAULT_SAMPLED_FPS
-    seconds = temporal_patch_size / clip.sampled_fps
+    # The model drops fractions next; without the allowance 1.5 * 2 could become 2.
+    seconds = temporal_patch_size / clip.sampled_fps * (1 + 1e-9)
     return float(int(seconds)) if temporal_positions == "integer_rate" else seconds
 
 
@@ -106,7 +107,7 @@ class Qwen25VL(Family):
         image_id, video_id = vlm.placeholder_ids
         return {"mm_token_type_ids": (input_ids == image_id).int() + 2 * (input_ids == video_id).int()}
 
-    def position_ids(self, vlm: "VLM", batch: Mapping[str, Tensor]) -> Tensor | None:
+    def position_ids(self, vlm: "VLM", batch: Mapping[str, Tensor]) -> Tensor:
         """Three rows (time, height, width) ``[3, B, L]``, by the model's own rule.
 
         They are computed here, from float64 seconds, because integers survive what happens to a batch on its way

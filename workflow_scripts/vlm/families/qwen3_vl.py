@@ -84,7 +84,7 @@ class Qwen3VL(Qwen25VL):
         # vision marks around it).
         return Prepared(tensors, (tokens,) * cells, {"<|vision_start|><|video_pad|><|vision_end|>": written})
 
-    def position_ids(self, vlm: "VLM", batch: Mapping[str, Tensor]) -> Tensor | None:
+    def position_ids(self, vlm: "VLM", batch: Mapping[str, Tensor]) -> Tensor:
         """Three rows (time, height, width) ``[3, B, L]``, by the model's own rule."""
         return rope_index(Qwen3VLModel, vlm.config, batch)
 
