@@ -8,8 +8,6 @@ from pathlib import Path
 
 from workflow_scripts.curation.video import FOLDER_FPS, Unusable, VideoFile, frame_files
 
-DECODABLE_SHARE = 0.9
-
 
 @dataclass(frozen=True, slots=True)
 class Probe:
@@ -41,14 +39,12 @@ def _probe_file(path: Path) -> Probe:
         first = next(video.frames(video.packets()), None)
         if first is None:
             raise Unusable("undecodable", "no frame comes out of the decoder")
-        n_frames = index.n_frames
-        if not (index.reliable and _last_frame_decodes(video)):
-            n_frames = sum(1 for _ in video.all_frames())
-            if n_frames < DECODABLE_SHARE * index.n_frames:
-                raise Unusable("undecodable", f"{n_frames} of {index.n_frames} frames can be decoded")
+        sound = index.reliable and _last_frame_decodes(video)
+        times = index.times_s() if sound else video.decoded_times_s()
+        n_frames = len(times)
         if n_frames < 2:
             raise Unusable("single-frame", "a video of one frame")
-        duration = index.duration_s()
+        duration = index.end_s(times)
         with path.open("rb") as handle:
             digest = hashlib.file_digest(handle, "sha256").hexdigest()
         return Probe(duration, n_frames / duration, n_frames, first.width, first.height, digest)

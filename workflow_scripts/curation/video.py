@@ -37,6 +37,7 @@ Reason = Literal[
 MAX_PIXELS = 8192 * 8192
 MAX_DURATION_S = 24 * 3600.0
 KEPT_BYTES = 64 << 20
+DECODABLE_SHARE = 0.9
 FOLDER_FPS = 3.0
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _MAGIC = ((4, b"ftyp"), (0, b"\x1aE\xdf\xa3"), (0, b"RIFF"), (0, b"FLV"), (0, b"OggS"), (0, b"0&\xb2u"))
@@ -81,7 +82,10 @@ class PacketIndex:
 
     def duration_s(self) -> float:
         """From the first frame's start to the last one's end; the last lasts as it says, or like the others."""
-        times = self.times_s()
+        return self.end_s(self.times_s())
+
+    def end_s(self, times: np.ndarray) -> float:
+        """When the last of the frames at these times, float64 [n], ends."""
         last = 0.0
         if self.reliable:
             shown_pts = np.where(self.shown, self.pts, np.iinfo(np.int64).min)
@@ -151,6 +155,24 @@ class VideoFile:
             if frame.pts not in hidden:
                 yield frame
 
+    def decoded_times_s(self) -> np.ndarray:
+        """Times of the frames that come out when everything is decoded, float64 [n], rising from 0.
+
+        Where the frames' own times repeat or are missing, frames are evenly spaced over the same span. Raises Unusable
+        where too few frames come out.
+        """
+        pts = [frame.pts for frame in self.all_frames()]
+        if len(pts) < max(1.0, DECODABLE_SHARE * self.index.n_frames):
+            raise Unusable("undecodable", f"{len(pts)} of {self.index.n_frames} frames can be decoded")
+        known = np.array([moment for moment in pts if moment is not None], dtype=np.float64) * self.index.time_base_s
+        if len(known) == len(pts) and (np.diff(known) > 0).all():
+            return known - known[0]
+        if self.index.reliable:
+            raise Unusable("undecodable", "frames do not come out in the order of their times")
+        span = float(np.ptp(known)) if len(known) > 1 else 0.0
+        step = span / (len(pts) - 1) if span > 0 else 1.0 / (self.index.nominal_fps or 25.0)
+        return np.arange(len(pts)) * step
+
     def _read_index(self) -> PacketIndex:
         rows: list[tuple[int | None, int, bool, bool]] = []
         kept_bytes = 0
@@ -188,6 +210,9 @@ class VideoFile:
         )
         if index.duration_s() > MAX_DURATION_S:
             raise Unusable("absurd-duration", f"{index.duration_s():.0f} s; at most {MAX_DURATION_S:.0f}")
+        declared = _declared_duration_s(self.stream)
+        if declared is not None and index.duration_s() < min(0.95 * declared, declared - 0.5):
+            raise Unusable("truncated", f"{index.duration_s():.2f} of {declared:.2f} s present")
         return index
 
 
@@ -225,6 +250,15 @@ def _video_stream(container: InputContainer) -> VideoStream:
     context.thread_count = 1
     context.options = {"max_pixels": str(MAX_PIXELS)}
     return streams[0]
+
+
+def _declared_duration_s(stream: VideoStream) -> float | None:
+    """Length of this stream, as .mkv and .webm files tell it; their header tells only that of the longest stream."""
+    try:
+        hours, minutes, seconds = stream.metadata.get("DURATION", "").split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return None
 
 
 def _is_flush(packet: av.Packet) -> bool:

@@ -12,7 +12,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -23,7 +22,6 @@ from PIL import Image
 from workflow_scripts.curation.video import FOLDER_FPS, PacketIndex, Unusable, VideoFile, frame_files
 from workflow_scripts.frames.sampling import union_indices
 
-DECODABLE_SHARE = 0.9
 WILDEST_PIXEL = Fraction(4)  # aspect ratios beyond it are mistakes in the header
 _SCALER = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
 
@@ -116,26 +114,16 @@ def _spans(index: PacketIndex, moments: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _decode_everything(video: VideoFile, budgets: Sequence[int], max_pixels: int) -> Decoded:
-    pts = [frame.pts for frame in video.all_frames()]
-    n_frames, index = len(pts), video.index
-    if n_frames < max(1.0, DECODABLE_SHARE * index.n_frames):
-        raise Unusable("undecodable", f"{n_frames} of {index.n_frames} frames can be decoded")
-    wanted = union_indices(n_frames, budgets)
+    times = video.decoded_times_s()
+    wanted = union_indices(len(times), budgets)
     keep = set(wanted)
     picture = _Picture(video, max_pixels)
     images = [picture(frame) for i, frame in enumerate(video.all_frames()) if i in keep]
-    times = np.arange(n_frames) / (index.nominal_fps or 25.0)
-    if index.reliable:
-        times = (np.array(pts) - pts[0]) * index.time_base_s
-    duration = index.duration_s() if index.reliable else n_frames / (index.nominal_fps or 25.0)
-    return _decoded(wanted, times, max(duration, float(times[-1])), images)
+    return _decoded(wanted, times, video.index.end_s(times), images)
 
 
 def _decoded(wanted: list[int], times: np.ndarray, duration_s: float, images: list[np.ndarray]) -> Decoded:
-    stamps = [float(times[i]) for i in wanted]
-    if any(later <= earlier for earlier, later in pairwise(stamps)):
-        raise Unusable("undecodable", "frames do not come out in the order of their times")
-    return Decoded(len(times), duration_s, len(times) / duration_s, wanted, stamps, images)
+    return Decoded(len(times), duration_s, len(times) / duration_s, wanted, times[wanted].tolist(), images)
 
 
 class _Picture:
