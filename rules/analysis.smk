@@ -1,4 +1,4 @@
-"""Stage analysis: scores with intervals, and changes against the base; of the whole study, and of each figure's experiment."""
+"""Stage analysis: scores with intervals, and changes against the base; of the study, and of each experiment."""
 
 
 rule scores:

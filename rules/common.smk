@@ -25,9 +25,8 @@ def any_of(names):
 
 
 # Jobs run this environment's python and find workflow_scripts, whatever the shell and the working directory are.
-shell.prefix(
-    f"export PATH={shlex.quote(os.path.dirname(sys.executable))}:$PATH PYTHONPATH={shlex.quote(str(workflow.basedir))}; "
-)
+ENVIRONMENT = shlex.quote(os.path.dirname(sys.executable))
+shell.prefix(f"export PATH={ENVIRONMENT}:$PATH PYTHONPATH={shlex.quote(str(workflow.basedir))}; ")
 
 NAMES = {
     "model": any_of(STUDY.models),
@@ -84,20 +83,35 @@ def evaluation_files(figure=None):
     ]
 
 
-def budget_files(figure=None):
-    """The budgets of every allocation behind a figure, or behind all of them."""
-    return [f"<results>/budgets/{allocation}.parquet" for allocation in plan.allocations(STUDY, figure)]
+def sample_files(experiment):
+    """What a table that speaks of samples reads: the manifest, the allocations' budgets and, where known, the truth."""
+    allocations = plan.allocations(STUDY, experiment.figure)
+    return {
+        "manifest": "<results>/curation/manifest.parquet",
+        "budgets": [f"<results>/budgets/{allocation}.parquet" for allocation in allocations],
+        "truth": optional(STUDY.budgets.truth if experiment.figure == "predictors" else None),
+    }
+
+
+def sample_flags(input):
+    """The flags for these files; none for other figures, and none for files that are not there."""
+    flags = []
+    for name in ("manifest", "budgets", "truth"):
+        paths = input.get(name, [])
+        if paths:
+            flags += [f"--{name}", *([paths] if isinstance(paths, str) else paths)]
+    return flags
 
 
 def evaluated_model(wildcards):
-    """Settings, as JSON, of the model an evaluation loads: the base model's, with the run's weights if it is tuned."""
+    """Settings, as JSON, of the model an evaluation loads: the base model's, with the run's weights where tuned."""
     subject = plan.Subject.parse(wildcards.subject)
     folder = "" if subject.run is None else f"results/{STUDY.study}/finetuning/{subject.run.path}/model"
     return to_json(plan.evaluated_model(STUDY, subject, folder))
 
 
 def temporal_positions(wildcards):
-    """Temporal positions of an evaluation: the recipe's for a tuned model, `evaluation.temporal_positions` for a base."""
+    """Temporal positions of an evaluation: a tuned model's recipe's, a base model's from section evaluation."""
     run = plan.Subject.parse(wildcards.subject).run
     return STUDY.recipes[run.recipe].temporal_positions if run else STUDY.evaluation.temporal_positions
 

@@ -60,4 +60,5 @@ rule evaluate:
         "python -m workflow_scripts.evaluation.evaluate --model {params.model:q} --suite {wildcards.suite}"
         " --benchmarks {params.benchmarks:q} --tasks {params.tasks:q} --root {params.root:q} {params.store:q}"
         " --frames {wildcards.frames} {params.blind} --batch-size {params.batch_size} --device {params.device}"
-        " --threads {threads} --temporal-positions {params.temporal_positions} --output {params.folder:q} > {log:q} 2>&1"
+        " --threads {threads} --temporal-positions {params.temporal_positions} --output {params.folder:q}"
+        " > {log:q} 2>&1"

@@ -1,36 +1,82 @@
-"""Stage figures: one rule a figure or table, of the study's experiments and of the training data."""
+"""Stage figures: one rule a figure or table: those of the study's experiments, and of the training data."""
 
-CAPTIONS = "../workflow_scripts/figures/captions"
 TABLES = ["predictors", "hybrid"]
-FIGURES = [experiment.figure for experiment in STUDY.experiments]
+CAPTIONS = "../workflow_scripts/figures/captions"
 
 
-def drawn(figure):
-    """The files of a figure or, for a table, of a table."""
-    return [
-        f"<results>/figures/{figure}.{suffix}"
-        for suffix in (["md", "tex", "csv"] if figure in TABLES else ["pdf", "svg", "png", "csv"])
-    ]
-
-
-for figure in FIGURES:
+for experiment in STUDY.experiments:
 
     rule:
         name:
-            figure
+            experiment.figure
         input:
-            scores=f"<results>/analysis/{figure}/scores.csv",
-            deltas=f"<results>/analysis/{figure}/deltas.csv",
+            **(sample_files(experiment) if experiment.figure in TABLES else {}),
+            scores=f"<results>/analysis/{experiment.figure}/scores.csv",
+            deltas=f"<results>/analysis/{experiment.figure}/deltas.csv",
         output:
-            f"<results>/figures/{figure}.png",
+            multiext(
+                f"<results>/figures/{experiment.figure}",
+                *([".md", ".tex", ".csv"] if experiment.figure in TABLES else [".pdf", ".svg", ".csv"]),
+            ),
+            shown=report(
+                f"<results>/figures/{experiment.figure}.{'html' if experiment.figure in TABLES else 'png'}",
+                caption=f"{CAPTIONS}/{experiment.figure}.rst",
+                category="Tables" if experiment.figure in TABLES else "Figures",
+                labels={"name": experiment.figure.replace("_", " ")},
+            ),
         log:
-            f"<logs>/figures/{figure}.log",
+            f"<logs>/figures/{experiment.figure}.log",
+        benchmark:
+            f"<benchmarks>/figures/{experiment.figure}.jsonl"
+        resources:
+            mem_mb=8000,
+            runtime=30,
         params:
-            figure=figure,
+            figure=experiment.figure,
+            settings=lambda wildcards, experiment=experiment: to_json(experiment),
+            dpi=STUDY.figures.dpi,
+            samples=lambda wildcards, input: sample_flags(input),
+            stem=subpath(output.shown, strip_suffix=".html" if experiment.figure in TABLES else ".png"),
+        message:
+            "drawing {params.figure}"
         shell:
-            "python -m workflow_scripts.figures.{params.figure} > {log:q} 2>&1"
+            "python -m workflow_scripts.figures.{params.figure} --scores {input.scores:q} --deltas {input.deltas:q}"
+            " {params.samples:q} --settings {params.settings:q} --dpi {params.dpi} --output-stem {params.stem:q}"
+            " > {log:q} 2>&1"
+
+
+rule training_data:
+    input:
+        manifest="<results>/curation/manifest.parquet",
+        statistics="<results>/curation/statistics.csv",
+    output:
+        multiext("<results>/figures/training_data", ".pdf", ".svg", ".csv"),
+        shown=report(
+            "<results>/figures/training_data.png",
+            caption=f"{CAPTIONS}/training_data.rst",
+            category="Figures",
+            labels={"name": "training data"},
+        ),
+    log:
+        "<logs>/figures/training_data.log",
+    benchmark:
+        "<benchmarks>/figures/training_data.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        dpi=STUDY.figures.dpi,
+        stem=subpath(output.shown, strip_suffix=".png"),
+    message:
+        "drawing training_data"
+    shell:
+        "python -m workflow_scripts.figures.training_data --manifest {input.manifest:q}"
+        " --statistics {input.statistics:q} --dpi {params.dpi} --output-stem {params.stem:q} > {log:q} 2>&1"
 
 
 rule figures:
     input:
-        [f"<results>/figures/{figure}.png" for figure in FIGURES],
+        rules.training_data.output.shown,
+        [getattr(rules, experiment.figure).output.shown for experiment in STUDY.experiments],
+    message:
+        "all figures"

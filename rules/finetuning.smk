@@ -31,8 +31,8 @@ rule spec:
         " --output {output:q} > {log:q} 2>&1"
 
 
-# Of the model only config.json is declared: the folder is put in place whole, and Snakemake, which deletes declared outputs
-# before a job and after a failed one, leaves the undeclared checkpoints for the next attempt to resume from.
+# Of the model only config.json is declared, as the folder is put in place whole. Checkpoints are not declared:
+# Snakemake deletes declared outputs before a job and after a failed one; the next attempt is to resume from them.
 rule train:
     input:
         spec=f"{RUN}/spec.yaml",

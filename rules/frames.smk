@@ -27,7 +27,8 @@ rule store:
     shell:
         "python -m workflow_scripts.frames.store --videos {input.videos:q} --root {params.root:q}"
         " --shard {params.shard} --shards {params.shards} --budgets {params.budgets} --max-pixels {params.max_pixels}"
-        " --jpeg-quality {params.quality} --output {output.frames:q} --quarantine {output.quarantine:q} > {log:q} 2>&1"
+        " --jpeg-quality {params.quality} --workers {threads} --output {output.frames:q}"
+        " --quarantine {output.quarantine:q} > {log:q} 2>&1"
 
 
 use rule store as benchmark_store with:

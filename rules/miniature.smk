@@ -34,5 +34,5 @@ rule benchmarks:
     message:
         "drawing the miniature's benchmarks"
     shell:
-        "python -m workflow_scripts.miniature.benchmarks --settings {params.settings:q}"
+        "python -m workflow_scripts.miniature.benchmarks --settings {params.settings:q} --threads {threads}"
         " --output {output:q} > {log:q} 2>&1"
