@@ -70,13 +70,12 @@ def train(
         checkpoint = checkpoints.last_whole(folder)
     transformers.set_seed(spec.seed)
 
+    clips = FrameStore(store)
     samples, left_out = split_quarantined(
-        read_samples(Path(spec.manifest.path), Path(spec.budgets.path)),
-        FrameStore(store).videos,
-        quarantined_videos(store),
+        read_samples(Path(spec.manifest.path), Path(spec.budgets.path)), clips.videos, quarantined_videos(store)
     )
     reader = load(spec.model, temporal_positions=spec.recipe.temporal_positions, with_model=False)
-    dataset = VideoConversations(samples, FrameStore(store), reader)
+    dataset = VideoConversations(samples, clips, reader)
     dataset.check_longest()
 
     vlm = load(spec.model, dtype=training_dtype(spec), temporal_positions=spec.recipe.temporal_positions)
@@ -86,8 +85,8 @@ def train(
     if first:
         log.keep_until(checkpoints.step_of(checkpoint) if checkpoint else 0)
     stop = StopRequest()
-    stop.listen()
-    with progress(spec.steps, f"finetuning {spec.recipe.name}/{spec.model.name}/{spec.allocation}") as advance:
+    label = f"finetuning {spec.recipe.name}/{spec.model.name}/{spec.allocation}"
+    with progress(spec.steps, label) as advance, stop.listening():
         callbacks = Callbacks(
             seconds=save_seconds,
             stop=stop,

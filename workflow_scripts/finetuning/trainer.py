@@ -8,7 +8,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -36,14 +36,19 @@ class NonFiniteError(Exception):
 
 
 class StopRequest:
-    """Turns SIGTERM and SIGUSR1 into a wish to stop after the step at hand."""
+    """Turns SIGTERM and SIGUSR1, while it listens, into a wish to stop after the step at hand."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
 
-    def listen(self) -> None:
-        for number in STOP_SIGNALS:
-            signal.signal(number, self._note)
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self._note) for number in STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signal = signal.Signals(number)
@@ -228,6 +233,19 @@ class VideoTrainer(Trainer):
                     f"step {self.state.global_step}: {name} is {value}; the step's samples are "
                     f"{', '.join(self.line['sample_ids'])}"
                 )
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        """Load weights, all of them or none.
+
+        The Trainer reads the file's names as they are, but `save_pretrained` writes the hub's older names, which differ
+        for the Qwen and LLaVA classes; it then warns of missing keys and goes on from the base's weights.
+        """
+        target = self.model if model is None else model
+        if hasattr(target, "peft_config"):
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+            return
+        saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype, use_safetensors=True)
+        target.load_state_dict(saved.state_dict(), strict=True)
 
     def _get_output_dir(self, trial: Any) -> str:
         folder = Path(self.args.output_dir)
