@@ -20,6 +20,7 @@ from workflow_scripts.settings import InputError
 CHUNK = 4 << 20
 LONGEST_RECORD = 64 << 20
 _SPACE = " \t\r\n"
+_AFTER_VALUE = tuple(_SPACE + ",]")
 _PLACEHOLDER = re.compile(r"<(?:image|video)>[ \t]*\n?")
 _OPTION = re.compile(r"\(?([A-Z])[.)]\s+(\S.*)")
 _ANSWER = re.compile(r"\(?([A-Z])(?:[.):]\s*(.*))?", re.DOTALL)
@@ -103,7 +104,7 @@ def stream_array(path: Path) -> Iterator[Any]:
                     if len(buffer) - position < LONGEST_RECORD and more():
                         continue
                     raise broken(error.msg, error.pos) from None
-                if end == len(buffer) and not ended:  # a number may go on in the next chunk
+                if buffer[end : end + 1] not in _AFTER_VALUE and not ended:  # a number may go on in the next chunk
                     more()
                     continue
                 yield value
@@ -153,7 +154,10 @@ def parse_multiple_choice(question: str, answer: str) -> MultipleChoice | None:
     rest: list[str] = []
     for line in question.splitlines():
         match = _OPTION.fullmatch(line.strip())
-        if match and not rest and ord(match[1]) - ord("A") == len(options):
+        if match and ord(match[1]) - ord("A") == len(options):
+            if options:  # what stood between two options belongs to the first of them
+                options[-1] = " ".join([options[-1], *(text.strip() for text in rest)])
+                rest = []
             options.append(match[2].strip())
         else:
             (rest if options else stem).append(line)
