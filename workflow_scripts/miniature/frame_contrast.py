@@ -17,12 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import BitImageProcessor, Dinov2Config, Dinov2Model, get_cosine_schedule_with_warmup
+from transformers import BitImageProcessor, Dinov2Model, get_cosine_schedule_with_warmup
 
 from workflow_scripts.budgets.embedding import FrameEmbedder
 from workflow_scripts.budgets.similarity import Likeness, likeness, smallest_budget
 from workflow_scripts.frames.sampling import uniform_indices
 from workflow_scripts.miniature import confusion
+from workflow_scripts.miniature.architectures import build
 from workflow_scripts.miniature.budget_lessons import HELD_OUT, cases, clip_of, stored
 from workflow_scripts.miniature.predictor_training import CHECKPOINT_EVERY, LOG_EVERY, Plan
 from workflow_scripts.miniature.render import render
@@ -32,9 +33,6 @@ from workflow_scripts.settings import DinoSettings, cli
 from workflow_scripts.settings.files import atomic_path
 
 FIRST_SEED = 31_000_000
-SIDE = 64
-PATCH = 8
-WIDTH = 96
 PROJECTED = 64
 TEMPERATURE = 0.1
 VALIDATION_SCENES = 300
@@ -62,8 +60,15 @@ on {scenes} scenes from seed {tuned:,}. On {scenes} others from seed {held_out:,
 def train_dinov2(settings: DinoSettings, budgets: Sequence[int], plan: Plan, output: Path) -> float:
     """Train, or go on training, and write the model to `output`; returns its held-out accuracy."""
     torch.manual_seed(plan.seed)
-    model = _model().train()
-    head = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.GELU(), nn.Linear(WIDTH, PROJECTED))
+    initial = plan.checkpoints / "initial"
+    if not initial.exists():
+        with atomic_path(initial) as partial:
+            build("dinov2", (), partial, plan.seed)
+    model = Dinov2Model.from_pretrained(initial).train()
+    processor = BitImageProcessor.from_pretrained(initial)
+    mean, std = (torch.tensor(value).view(1, 3, 1, 1) for value in (processor.image_mean, processor.image_std))
+    width = model.config.hidden_size
+    head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, PROJECTED))
     both = nn.ModuleList([model, head])
     optimizer = torch.optim.AdamW(both.parameters(), lr=plan.rate, weight_decay=0.02, betas=(0.9, 0.98))
     schedule = get_cosine_schedule_with_warmup(optimizer, min(50, plan.steps // 10), plan.steps)
@@ -80,7 +85,8 @@ def train_dinov2(settings: DinoSettings, budgets: Sequence[int], plan: Plan, out
         for step in range(begin, plan.steps):
             frames = _frames(range(step * plan.batch, (step + 1) * plan.batch))
             generator = torch.Generator().manual_seed(plan.seed * plan.steps + step)
-            pixels = torch.cat([_view(frames, generator), _view(frames, generator)])
+            views = torch.cat([_view(frames, generator), _view(frames, generator)])
+            pixels = (views - mean) / std
             loss = contrast(head(model(pixel_values=pixels).pooler_output))
             loss.backward()
             torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
@@ -99,7 +105,7 @@ def train_dinov2(settings: DinoSettings, budgets: Sequence[int], plan: Plan, out
                     torch.save({**content, "schedule": schedule.state_dict(), "step": step + 1, "log": log}, partial)
             advance(1)
     trained = plan.checkpoints / "trained"
-    _save(model, trained)
+    _save(model, processor, trained)
     embedder = FrameEmbedder(settings.model_copy(update={"source": str(trained), "revision": None}), device="cpu")
     true, likenesses = _likenesses(embedder, budgets, settings.frames, HELD_OUT + VALIDATION_SCENES)
     grid = [round(0.005 * k, 3) for k in range(40, 200)]
@@ -125,7 +131,7 @@ def train_dinov2(settings: DinoSettings, budgets: Sequence[int], plan: Plan, out
         majority=confusion.majority(true),
         table=confusion.table(true, predicted, budgets),
     )
-    ship(output, lambda folder: _save(model, folder), log, card)
+    ship(output, lambda folder: _save(model, processor, folder), log, card)
     shutil.rmtree(plan.checkpoints, ignore_errors=True)
     return confusion.accuracy(true, predicted)
 
@@ -139,24 +145,9 @@ def contrast(vectors: Tensor) -> Tensor:
     return functional.cross_entropy(scores, partners)
 
 
-def _model() -> Dinov2Model:
-    return Dinov2Model(
-        Dinov2Config(
-            hidden_size=WIDTH,
-            num_hidden_layers=4,
-            num_attention_heads=3,
-            mlp_ratio=2,
-            image_size=SIDE,
-            patch_size=PATCH,
-            initializer_range=0.08,
-            layerscale_value=1.0,
-        )
-    )
-
-
-def _save(model: Dinov2Model, folder: Path) -> None:
+def _save(model: Dinov2Model, processor: BitImageProcessor, folder: Path) -> None:
     model.to(torch.bfloat16).save_pretrained(folder)
-    BitImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
+    processor.save_pretrained(folder)
 
 
 def _frames(numbers: Sequence[int]) -> Tensor:
@@ -169,7 +160,7 @@ def _frames(numbers: Sequence[int]) -> Tensor:
 
 
 def _view(frames: Tensor, generator: torch.Generator) -> Tensor:
-    """Each frame cropped, brightened and made noisy, by chance; normalised as the image processor does."""
+    """Each frame cropped, brightened and made noisy, by chance; [B, 3, 64, 64] in 0..1."""
     count = len(frames)
 
     def draw(low: float, high: float, *shape: int) -> Tensor:
@@ -185,9 +176,7 @@ def _view(frames: Tensor, generator: torch.Generator) -> Tensor:
     seen = functional.grid_sample(frames, grid, align_corners=False, padding_mode="border")
     seen = seen * draw(0.9, 1.1, count, 1, 1, 1)
     seen = seen + draw(0, 0.03, count, 1, 1, 1) * torch.randn(seen.shape, generator=generator)
-    processor = BitImageProcessor()
-    mean, std = (torch.tensor(value).view(1, 3, 1, 1) for value in (processor.image_mean, processor.image_std))
-    return (seen.clamp(0, 1) - mean) / std
+    return seen.clamp(0, 1)
 
 
 def _likenesses(

@@ -119,13 +119,13 @@ def train_predictor(predictor: PredictorSettings, budgets: Sequence[int], plan: 
 
 
 def held_out(
-    vlm: VLM, predictor: PredictorSettings, budgets: Sequence[int], scenes: int = VALIDATION_SCENES, batch: int = 8
+    vlm: VLM, predictor: PredictorSettings, budgets: Sequence[int], batch: int = 8
 ) -> tuple[list[int], list[int]]:
     """True and predicted budgets of one instruction for each of the held-out scenes."""
     orders = option_orders(len(budgets), predictor.option_orders, predictor.seed)
-    asked = [cases(HELD_OUT + number)[0] for number in range(scenes)]
+    asked = [cases(HELD_OUT + number)[0] for number in range(VALIDATION_SCENES)]
     predicted = []
-    for start in range(0, scenes, batch):
+    for start in range(0, len(asked), batch):
         examples = []
         for case in asked[start : start + batch]:
             clip = clip_of(case.scene, predictor.frames)
@@ -141,8 +141,9 @@ def _start(predictor: PredictorSettings, budgets: Sequence[int], plan: Plan) -> 
     """The trained miniature to start from, or a new model with random weights and its own tokenizer."""
     folder = plan.start_from or plan.checkpoints / "initial"
     if not folder.exists():
+        texts = [*world_corpus(), *corpus(predictor, budgets)]
         with atomic_path(folder) as partial:
-            build(predictor.name, [*world_corpus(), *corpus(predictor, budgets)], partial, plan.seed)
+            build(predictor.name.removeprefix("predictor-"), texts, partial, plan.seed)
     settings = predictor.model.model_copy(update={"source": str(folder), "revision": None})
     return load(settings, dtype=torch.float32)
 

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import torch
 
+from workflow_scripts.miniature.architectures import RESOLUTION as SIDE
 from workflow_scripts.miniature.evidence import BUDGETS
-from workflow_scripts.miniature.frame_contrast import SIDE, train_dinov2
+from workflow_scripts.miniature.frame_contrast import train_dinov2
 from workflow_scripts.miniature.predictor_training import Plan, train_predictor
 from workflow_scripts.settings import DinoSettings, InputError, ModelSettings, PredictorSettings, cli
 from workflow_scripts.settings.models import Family
@@ -74,7 +75,7 @@ def main() -> None:
         dino = args.dino or DinoSettings(source=str(args.output), resolution=SIDE, frames=max(BUDGETS))
         accuracy = train_dinov2(dino, BUDGETS, plan, args.output)
     else:
-        predictor = args.predictor or settings_of(args.name)
+        predictor = (args.predictor or settings_of(args.name)).model_copy(update={"name": args.name})
         accuracy = train_predictor(predictor, BUDGETS, plan, args.output)
     print(f"{args.name}: held-out accuracy {accuracy:.3f}")
 

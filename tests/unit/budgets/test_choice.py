@@ -29,7 +29,7 @@ def test_a_liking_for_letters_cancels_exactly() -> None:
             assert decision.budget == BUDGETS[int(content.argmax())]
             expected = np.exp(log_softmax(content))
             probabilities = decision.evidence["probabilities"]
-            assert list(probabilities.values()) == pytest.approx(expected, abs=2e-6)
+            assert list(probabilities.values()) == pytest.approx(expected.tolist(), abs=2e-6)
 
 
 def test_a_single_order_is_at_the_mercy_of_the_bias() -> None:
