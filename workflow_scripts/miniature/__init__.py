@@ -1,1 +1,1 @@
-"""The miniature world: a generator of scenes, videos and questions, laid out like the real data, and its small models."""
+"""The miniature world: scenes, videos and questions laid out like the real data, and small models of real classes."""

@@ -81,10 +81,10 @@ class TextSize:
 
 
 QWEN25_SIZES = {
-    "qwen2.5-vl-3b": TextSize(96, 2, 1, 160, tied=True),
-    "qwen2.5-vl-7b": TextSize(128, 3, 2, 320),
-    "qwen2.5-vl-32b": TextSize(160, 4, 1, 400),
-    "qwen2.5-vl-72b": TextSize(192, 5, 2, 416),
+    "qwen2.5-vl-3b": TextSize(96, 4, 1, 224, tied=True),
+    "qwen2.5-vl-7b": TextSize(128, 5, 2, 320),
+    "qwen2.5-vl-32b": TextSize(160, 6, 1, 384),
+    "qwen2.5-vl-72b": TextSize(192, 7, 2, 384),
 }
 
 
@@ -212,7 +212,7 @@ def _qwen3(name: str, corpus: Iterable[str]) -> tuple[PreTrainedModel, Processor
 def _llava(name: str, corpus: Iterable[str]) -> tuple[PreTrainedModel, ProcessorMixin]:
     """Build a LLaVA: a CLIP tower of which, as in the real ones, the last but one layer is used; Llama behind it."""
     video = name == "llava-next-video-7b"
-    size = TextSize(128, 3, 2, 320)
+    size = TextSize(128, 5, 2, 320)
     tokenizer = llava_tokenizer(corpus, VOCABULARY, MAX_LENGTH, ("<image>", "<video>") if video else ("<image>",))
     start, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
     cells = (RESOLUTION // PATCH) ** 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 
@@ -19,11 +20,12 @@ OPTIONS = {
 
 
 def write_video(scene: Scene, path: Path, codec: str = "libx264") -> None:
-    """Encode every frame of ``scene`` at its timestamp. The suffix of ``path`` (.mp4, .mkv, .webm) names the container."""
+    """Encode every frame of ``scene`` at its timestamp; the suffix of ``path`` (.mp4, .mkv, .webm) is the container."""
     container_format = {".mp4": "mp4", ".mkv": "matroska", ".webm": "webm"}[path.suffix]
     average_rate = Fraction(scene.n_frames, 1) / Fraction(scene.timestamps_s[-1] + 0.1).limit_denominator(1000)
     with atomic_path(path) as partial, av.open(str(partial), "w", format=container_format) as container:
-        stream = container.add_stream(codec, rate=average_rate.limit_denominator(1000), options=OPTIONS[codec])
+        rate = average_rate.limit_denominator(1000)
+        stream = cast(av.VideoStream, container.add_stream(codec, rate=rate, options=OPTIONS[codec]))
         stream.width = stream.height = SIDE
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = TICK

@@ -1,8 +1,8 @@
 """Which frames a question needs, and the smallest budget that shows them.
 
-A question's evidence is a list of windows of frame indices; each must hold at least ``count`` of the sampled frames. The
-minimal sufficient budget is found by really sampling: the smallest admissible budget from which on every admissible budget
-shows all the evidence.
+A question's evidence is a list of windows of frame indices; each must hold at least ``count`` of the sampled frames.
+The minimal sufficient budget is found by really sampling: the smallest admissible budget from which on every admissible
+budget shows all the evidence.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def minimal_budget(windows: Sequence[Window], n_frames: int, budgets: Sequence[i
 def brief_windows(rng: random.Random, n_frames: int, budget: int, events: int = 1) -> list[Window]:
     """``events`` separate windows, in time order, that ``budget`` uniform frames show and half as many do not.
 
-    Each window lies around a frame that ``budget`` samples and ``budget // 2`` does not, and ends before the frames that
-    ``budget // 2`` samples on either side; so those frames separate the windows.
+    Each window lies around a frame that ``budget`` samples and ``budget // 2`` does not, and ends before the frames
+    that ``budget // 2`` samples on either side; so those frames separate the windows.
     """
     indices = uniform_indices(n_frames, budget)
     odd = list(range(1, budget, 2))

@@ -24,6 +24,8 @@ from workflow_scripts.vlm.conversation import Example, Turn
 from workflow_scripts.vlm.media import Clip
 
 FIRST_SEED = 20_000_000
+Phase = Literal["describe", "ask", "word"]
+TURNS: dict[Phase, int] = {"describe": 0, "ask": 6, "word": 3}
 FORMATS: tuple[records.Format, ...] = ("caption", "open_ended", "multiple_choice")
 
 
@@ -34,43 +36,56 @@ def _compressed(frame: Frame) -> Image.Image:
     return Image.open(buffer).convert("RGB")
 
 
-def _asked(rng: random.Random, question: Question, media: Literal["image", "video"]) -> tuple[str, str]:
-    """(prompt, answer) of a question in a random wording: a benchmark's, or a training record's."""
+def _plainly(rng: random.Random, question: Question) -> tuple[str, str]:
+    """(prompt, answer) as a training record words it."""
+    if not question.is_yes_no and rng.random() < 0.3:
+        question = question.as_yes_no(rng.random() < 0.5, rng)
+    if question.is_yes_no or rng.random() < 0.7:
+        exchange = records.open_ended(question)
+    else:
+        exchange = records.multiple_choice(question, rng.random() < 0.7)
+    return exchange.human, exchange.gpt
+
+
+def _as_a_benchmark(rng: random.Random, question: Question, media: Literal["image", "video"]) -> tuple[str, str]:
+    """(prompt, answer) in a random benchmark's wording; in a fifth of the cases a training record's."""
+    if rng.random() < 0.2:
+        return _plainly(rng, question)
     if not question.is_yes_no and rng.random() < 0.4:
         question = question.as_yes_no(rng.random() < 0.5, rng)
     styles = [style for style in wording.styles(question, media) if "adaptation_open" not in style]
-    draw = rng.random()
-    if styles and draw < 0.8:
-        return wording.render(question, rng.choice(styles))
-    if draw < 0.9 or question.is_yes_no:
-        exchange = records.open_ended(question)
-    else:
-        exchange = records.multiple_choice(question, rng.random() < 0.5)
-    return exchange.human, exchange.gpt
+    return wording.render(question, rng.choice(styles))
 
 
 def _turns(exchanges: list[tuple[str, str]]) -> tuple[Turn, ...]:
     return tuple(turn for human, gpt in exchanges for turn in (Turn("user", human), Turn("assistant", gpt)))
 
 
-def _image_exchanges(rng: random.Random, scene: Scene, turns: int) -> list[tuple[str, str]]:
-    questions = image_questions(scene)
-    rng.shuffle(questions)
-    exchanges = [_asked(rng, question, "image") for question in questions[:turns]]
-    if rng.random() < 0.3:
-        # Last in its conversation, so that no answer can be read off the description.
-        exchanges += _described(scene)
-    return exchanges
-
-
-def _video_exchanges(rng: random.Random, scene: Scene, turns: int) -> list[tuple[str, str]]:
+def _questions(rng: random.Random, scene: Scene, turns: int) -> list[Question]:
+    """Up to ``turns`` questions about a scene, of a clip half the time one about its event."""
+    if not scene.event:
+        questions = image_questions(scene)
+        rng.shuffle(questions)
+        return questions[:turns]
     events = event_questions(scene)
     still = video_questions(scene)[len(events) :]
     chosen = rng.sample(still, min(turns, len(still)))
     if rng.random() < 0.5:
         chosen[0] = rng.choice(events)
     rng.shuffle(chosen)
-    return [_asked(rng, question, "video") for question in chosen]
+    return chosen
+
+
+def _exchanges(rng: random.Random, scene: Scene, phase: Phase) -> list[tuple[str, str]]:
+    if phase == "describe":
+        return _described(scene)
+    questions = _questions(rng, scene, TURNS[phase])
+    if phase == "ask":
+        exchanges = [_plainly(rng, question) for question in questions]
+    else:
+        exchanges = [_as_a_benchmark(rng, question, "video" if scene.event else "image") for question in questions]
+    # A description comes last, so that no answer can be read off it.
+    return exchanges + (_described(scene) if rng.random() < 0.3 else [])
 
 
 def _described(scene: Scene) -> list[tuple[str, str]]:
@@ -79,26 +94,22 @@ def _described(scene: Scene) -> list[tuple[str, str]]:
     return [(told.human, told.gpt) for told in records.image_exchanges(scene, "caption", 1)]
 
 
-def lesson(
-    number: int, video_share: float, describe: bool = False, frames: int = 8, turns: int = 3, seed: int = FIRST_SEED
-) -> Example:
+def lesson(number: int, video_share: float, phase: Phase, frames: int = 8, seed: int = FIRST_SEED) -> Example:
     """Lesson ``number``: a still, or, in ``video_share`` of the lessons, a clip of ``frames`` frames.
 
-    ``describe``: the lesson is a description, which supervises every attribute of every thing in few tokens; otherwise up
-    to ``turns`` questions in the wordings of benchmarks and records.
+    ``phase``: ``describe`` is a description, which supervises every attribute of every thing in few tokens; ``ask``
+    is several short questions worded as training records; ``word`` is questions worded as the benchmarks' tasks.
     """
     rng = random.Random(f"lesson-{seed}-{number}")
     if rng.random() >= video_share:
         scene = draw_image_scene(seed + number)
-        exchanges = _described(scene) if describe else _image_exchanges(rng, scene, turns)
-        return Example(_turns(exchanges), (_compressed(render(scene)),))
+        return Example(_turns(_exchanges(rng, scene, phase)), (_compressed(render(scene)),))
     scene = draw_video_scene(seed + number, budget=8)
     indices = uniform_indices(scene.n_frames, frames)
     pixels = np.stack([np.asarray(_compressed(render(scene, index))) for index in indices])
     times = np.array([scene.timestamps_s[index] for index in indices])
     duration = scene.timestamps_s[-1] + (scene.timestamps_s[-1] - scene.timestamps_s[-2])
-    exchanges = _described(scene) if describe else _video_exchanges(rng, scene, turns)
-    return Example(_turns(exchanges), Clip(pixels, times, duration))
+    return Example(_turns(_exchanges(rng, scene, phase)), Clip(pixels, times, duration))
 
 
 def corpus(size: int = 3000) -> Iterator[str]:
@@ -107,8 +118,7 @@ def corpus(size: int = 3000) -> Iterator[str]:
         for share in (0.0, 1.0):
             rng = random.Random(f"corpus-{number}")
             scene = draw_image_scene(FIRST_SEED + number) if share == 0.0 else draw_video_scene(FIRST_SEED + number)
-            exchanges = _video_exchanges(rng, scene, 5) if share else _image_exchanges(rng, scene, 5)
-            for human, gpt in exchanges:
+            for human, gpt in _exchanges(rng, scene, "word") + _exchanges(rng, scene, "ask"):
                 yield f"{human}\n{gpt}"
             for kind in FORMATS:
                 told = records.video_exchanges(scene, kind) if share else records.image_exchanges(scene, kind, 3)

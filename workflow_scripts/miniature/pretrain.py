@@ -1,10 +1,12 @@
 """Rule ``miniature.pretrain``: trains a miniature base model on drawn stills and a few short clips.
 
-The model is built from its architecture, starting, where ``--start-from`` names another trained miniature, from that model's
-weights of the same name and shape (the vision tower of all Qwen2.5-VL sizes is one, as in the real family). Training goes
-through ``vlm`` as everything else does. It can be killed and goes on from the last checkpoint, with the same lessons.
+The model is built from its architecture. Where ``--start-from`` names another trained miniature, it starts from that
+model's weights of the same name and shape: the vision tower of all Qwen2.5-VL sizes is one, as in the real family.
+Training goes through ``vlm`` as everything else does. It can be killed and goes on from the last checkpoint, with the
+same lessons.
 
-Writes into ``--output``: the model (bfloat16 safetensors), its processor, ``training.jsonl``, ``README.md``, ``SHA256SUMS``.
+Writes into ``--output``: the model (bfloat16 safetensors), its processor, ``training.jsonl``, ``README.md`` and
+``SHA256SUMS``.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from workflow_scripts.miniature.architectures import build
-from workflow_scripts.miniature.lessons import FIRST_SEED, corpus, lesson
+from workflow_scripts.miniature.lessons import FIRST_SEED, Phase, corpus, lesson
 from workflow_scripts.settings import ModelSettings, cli
 from workflow_scripts.settings.files import atomic_path
 from workflow_scripts.vlm.encode import collate, encode
@@ -37,24 +39,28 @@ CHECKPOINT_EVERY = 200  # steps, a multiple of BLOCK
 
 
 class Batches(Dataset[list[dict[str, Tensor]]]):
-    """Blocks of ``BLOCK`` batches of lessons; in a block, lessons of like length share a batch, in a drawn order of batches.
+    """Blocks of ``BLOCK`` batches of lessons; lessons of like length share a batch, the batches come in a drawn order.
 
-    Block k holds the lessons from k x BLOCK x batch on, so that training resumes at any block.
+    Block k holds the lessons from k x BLOCK x batch on, so that training resumes at any block. ``phases``: how many
+    blocks describe, and how many after them ask; the rest is in the benchmarks' wordings.
     """
 
-    def __init__(self, vlm: VLM, first: int, batch: int, describe_blocks: int, blocks: range, video_share: float) -> None:
+    def __init__(
+        self, vlm: VLM, first: int, batch: int, phases: tuple[int, int], blocks: range, video_share: float
+    ) -> None:
         self.vlm, self.first, self.batch, self.blocks = vlm, first, batch, blocks
-        self.describe_blocks, self.video_share = describe_blocks, video_share
+        self.phases, self.video_share = phases, video_share
 
     def __len__(self) -> int:
         return len(self.blocks)
 
     def __getitem__(self, index: int) -> list[dict[str, Tensor]]:
         block = self.blocks[index]
-        describe = block < self.describe_blocks
+        describe, ask = self.phases
+        phase: Phase = "describe" if block < describe else "ask" if block < describe + ask else "word"
         begin = self.first + block * BLOCK * self.batch
         numbers = range(begin, begin + BLOCK * self.batch)
-        encoded = [encode(self.vlm, lesson(n, self.video_share, describe), supervise=True) for n in numbers]
+        encoded = [encode(self.vlm, lesson(n, self.video_share, phase), supervise=True) for n in numbers]
         encoded.sort(key=lambda example: example["input_ids"].numel())
         order = random.Random(f"block-{block}").sample(range(BLOCK), BLOCK)
         return [collate(self.vlm, encoded[i * self.batch : (i + 1) * self.batch]) for i in order]
@@ -69,14 +75,14 @@ def _batches(blocks: Batches, workers: int) -> Iterator[dict[str, Tensor]]:
 def start_from(model: torch.nn.Module, folder: Path) -> tuple[int, int]:
     """Copy every weight of ``folder`` that ``model`` has by the same name and shape; returns (copied, all) tensors."""
     weights = load_file(folder / "model.safetensors")
-    own = {name: tensor for name, tensor in model.state_dict().items()}
+    own = model.state_dict()
     fitting = {name: tensor for name, tensor in weights.items() if name in own and own[name].shape == tensor.shape}
     model.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in fitting.items()}, strict=False)
     return len(fitting), len(own)
 
 
 def answered(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Per turn, whether the greedy first answer token is right, and the number of turns; logits [B, L, V], labels [B, L]."""
+    """Turns whose greedy first answer token is right, and turns; from logits [B, L, V] and labels [B, L]."""
     first = (labels[:, 1:] != -100) & (labels[:, :-1] == -100)
     right = (logits[:, :-1].argmax(-1) == labels[:, 1:]) & first
     return right.sum(), first.sum()
@@ -87,7 +93,7 @@ def validate(vlm: VLM, video_share: float, blocks: int = 1) -> float:
     """Share of turns of held-out lessons whose first answer token is right (earlier answers given)."""
     vlm.model.eval()
     right, turns = 0, 0
-    for batch in _batches(Batches(vlm, HELD_OUT, 32, 0, range(blocks), video_share), 0):
+    for batch in _batches(Batches(vlm, HELD_OUT, 32, (0, 0), range(blocks), video_share), 0):
         labels = batch.pop("labels")
         hits, total = answered(vlm.model(**batch).logits, labels)
         right, turns = right + int(hits), turns + int(total)
@@ -116,9 +122,9 @@ def _save(vlm: VLM, folder: Path, log: list[dict[str, float]], card: str) -> Non
 
 CARD = """# {name}
 
-A miniature of the {family} family for tests and demonstrations: {parameters:,} parameters, random at first{start}, then trained
-for {steps} steps of {batch} lessons (the first {describe} on descriptions, then on questions) on stills drawn by this project and,
-in {video:.0%} of the lessons, clips of 8 frames.
+A miniature of the {family} family for tests and demonstrations: {parameters:,} parameters, random at first{start}, then
+trained for {steps} steps of {batch} lessons ({describe} on descriptions, {ask} on short questions, the rest in the
+benchmarks' wordings) on stills drawn by this project and, in {video:.0%} of the lessons, clips of 8 frames.
 
 - Lessons: `workflow_scripts/miniature/lessons.py`, scene seeds {first:,} to {last:,}; seed {seed}.
 - AdamW, peak rate {rate}, cosine, bfloat16 autocast; bfloat16 safetensors.
@@ -153,7 +159,9 @@ def pretrain(settings: ModelSettings, args: argparse.Namespace) -> None:
         optimizer.load_state_dict(saved["optimizer"])
         begin, log = saved["step"], saved["log"]
     remaining = range(begin // BLOCK, args.steps // BLOCK)
-    blocks = Batches(vlm, 0, args.batch, args.describe_steps // BLOCK, remaining, args.video_share)
+    blocks = Batches(
+        vlm, 0, args.batch, (args.describe_steps // BLOCK, args.ask_steps // BLOCK), remaining, args.video_share
+    )
     batches = _batches(blocks, args.workers)
     started, losses, right, turns = time.monotonic(), 0.0, 0, 0
     with cli.progress(args.steps, settings.name) as advance:
@@ -190,6 +198,7 @@ def pretrain(settings: ModelSettings, args: argparse.Namespace) -> None:
         start=start,
         steps=args.steps,
         describe=args.describe_steps,
+        ask=args.ask_steps,
         batch=args.batch,
         video=args.video_share,
         first=FIRST_SEED,
@@ -208,7 +217,8 @@ def main() -> None:
     parser.add_argument("--model", type=cli.json_of(ModelSettings), required=True, help="the model's settings")
     parser.add_argument("--start-from", type=Path, help="folder of a trained miniature")
     parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--describe-steps", type=int, default=1000, help="of these, first steps on descriptions only")
+    parser.add_argument("--describe-steps", type=int, default=500, help="first steps: descriptions")
+    parser.add_argument("--ask-steps", type=int, default=1000, help="next steps: short questions")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--video-share", type=float, default=0.2)

@@ -13,10 +13,10 @@ YES_NO = ("yes", "no")
 class Question:
     """One question with its truth.
 
-    ``text`` holds neither options nor a format instruction. ``options`` holds ("yes", "no") or four distinct values, the
-    answer among them, in an order that carries no information. ``budget`` is the minimal sufficient number of uniform
-    frames (1 for an image). ``check`` and ``claim`` are templates with one ``{}`` for a value: the same question as a
-    yes/no question and as a statement; they are empty for questions that are yes/no themselves.
+    ``text`` holds neither options nor a format instruction. ``options`` holds ("yes", "no") or four distinct values,
+    the answer among them, in an order that carries no information. ``budget`` is the minimal sufficient number of
+    uniform frames (1 for an image). ``check`` and ``claim`` are templates with one ``{}`` for a value: the same
+    question as a yes/no question and as a statement; they are empty for questions that are yes/no themselves.
     """
 
     ability: str
@@ -52,7 +52,7 @@ def choice(
     budget: int = 1,
     decoys: Sequence[str] = (),
 ) -> Question:
-    """A question with four options: the answer, the ``decoys`` that must be among them, and others drawn from ``values``."""
+    """A question with four options: the answer, ``decoys`` that must be among them, others drawn from ``values``."""
     wrong = [value for value in dict.fromkeys(decoys) if value != answer][:3]
     rest = [value for value in values if value != answer and value not in wrong]
     wrong += rng.sample(rest, 3 - len(wrong))

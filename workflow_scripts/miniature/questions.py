@@ -150,7 +150,8 @@ def _order(rng: random.Random, scene: Scene) -> list[Question]:
 
 def _change(rng: random.Random, scene: Scene) -> list[Question]:
     [thing] = [thing for thing in scene.residents if thing.turns]
-    assert thing.turns and thing.turn_window
+    assert thing.turns
+    assert thing.turn_window
     before = Window(0, thing.turn_window.start) if thing.turn_window.start else Window(thing.turn_window.stop, 10**9)
     decoys = [thing.color, *(other.color for other in scene.residents)]
     return [
@@ -204,7 +205,8 @@ def _appearance(rng: random.Random, scene: Scene) -> list[Question]:
 
 
 def _disappearance(rng: random.Random, scene: Scene) -> list[Question]:
-    assert scene.leaver and scene.leaver.window
+    assert scene.leaver
+    assert scene.leaver.window
     budget = minimal_budget([scene.leaver.window, Window(scene.leaver.window.stop, scene.n_frames)], scene.n_frames)
     return [
         choice(

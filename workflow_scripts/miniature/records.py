@@ -1,4 +1,4 @@
-"""Conversations about a scene, worded as LLaVA-Video-178K words its captions, open-ended and multiple-choice records."""
+"""Conversations about a scene, worded as LLaVA-Video-178K words its caption, open-ended and multiple-choice records."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from workflow_scripts.miniature.question import YES_NO, Question
-from workflow_scripts.miniature.questions import caption, event_questions, image_caption, image_questions, video_questions
+from workflow_scripts.miniature.questions import (
+    caption,
+    event_questions,
+    image_caption,
+    image_questions,
+    video_questions,
+)
 from workflow_scripts.miniature.scene import Scene
 
 Format = Literal["caption", "open_ended", "multiple_choice"]
@@ -61,10 +67,8 @@ def video_exchanges(scene: Scene, kind: Format) -> list[Exchange]:
     events = event_questions(scene)
     others = video_questions(scene)[len(events) :]
     rng.shuffle(others)
-    if rng.random() < 0.25:
-        chosen = others[: rng.randint(1, 2)]
-    else:
-        chosen = [rng.choice(events), *others[: rng.randint(0, 2)]]
+    about_the_event = rng.random() >= 0.25
+    chosen = [rng.choice(events), *others[: rng.randint(0, 2)]] if about_the_event else others[: rng.randint(1, 2)]
     rng.shuffle(chosen)
     exchanges = _exchanges(rng, chosen, kind)
     return exchanges or _exchanges(rng, [question for question in events if question.options != YES_NO][:1], kind)

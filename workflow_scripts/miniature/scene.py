@@ -1,7 +1,7 @@
 """Scenes: what is there, where, when; drawn from a seed.
 
-A scene is a description only. ``render`` draws its frames, ``questions`` asks about it. Every scene of a seed is the same on
-every machine (Python's ``random.Random`` with a string seed).
+A scene is a description only: ``render`` draws its frames, ``questions`` asks about it. It is the same on every machine
+(Python's ``random.Random`` with a string seed).
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ COLORS = ("red", "green", "blue", "yellow", "purple", "cyan")
 PATTERNS = ("solid", "striped", "checked", "dotted", "framed")
 PLACES = ("top left", "top right", "bottom left", "bottom right")
 DIRECTIONS = ("left", "right", "up", "down")
-DURATIONS_S = {"5 seconds": (4.2, 5.5), "10 seconds": (9.0, 11.0), "20 seconds": (18.0, 22.0), "40 seconds": (36.0, 40.0)}
+DURATIONS_S = {
+    "5 seconds": (4.2, 5.5),
+    "10 seconds": (9.0, 11.0),
+    "20 seconds": (18.0, 22.0),
+    "40 seconds": (36.0, 40.0),
+}
 SHAPES = ("square", "round")
 EVENTS = ("flashes", "order", "change", "appearance", "disappearance", "direction")
 # The ten sources, by the root of their paths in LLaVA-Video-178K, and the look each gives its scenes.
@@ -36,7 +41,7 @@ SOURCES = (
 
 @dataclass(frozen=True)
 class Style:
-    """How a source looks: background brightness at the top and bottom (0-255), tint, noise (s.d.), outlines, camera shake (px)."""
+    """How a source looks: brightness at the top and bottom (0-255), tint, noise (s.d.), outlines, camera shake (px)."""
 
     top: int
     bottom: int
@@ -82,7 +87,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Scene:
-    """A still (one frame) or a clip. ``timestamps_s``: presentation time of each frame, in seconds, increasing from 0."""
+    """A still (one frame) or a clip. ``timestamps_s``: presentation time of each frame in seconds, rising from 0."""
 
     seed: int
     source: str
@@ -146,7 +151,7 @@ def _timestamps(rng: random.Random, duration_s: float, variable: bool) -> tuple[
 def draw_video_scene(
     seed: int, source: str | None = None, event: str | None = None, budget: int | None = None, variable: bool = False
 ) -> Scene:
-    """A clip of 4 to 40 s with residents that stay, and one event that ``budget`` uniform frames show and half do not."""
+    """A clip of 4 to 40 s: residents that stay, and one event that ``budget`` uniform frames show and half do not."""
     rng = random.Random(f"video-{seed}")
     source = source or rng.choice(SOURCES)
     event = event or rng.choice(EVENTS)
@@ -173,7 +178,6 @@ def draw_video_scene(
         [window] = brief_windows(rng, n, budget)
         visitors.append(_thing(rng, colors[2], patterns[2], places[2], window))
     elif event == "disappearance":
-        # It is there until some frame of the first or last quarter's edge; what leaves must be seen once, and missed once.
         stop = rng.randint(n // 3, 2 * n // 3)
         leaver = _thing(rng, colors[2], patterns[2], places[2], Window(0, stop))
     elif event == "change":

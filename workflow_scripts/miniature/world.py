@@ -1,8 +1,8 @@
 """Rule ``miniature.world``: writes a small world of videos laid out exactly as LLaVA-Video-178K.
 
-Beside the output file: ``dataset/<subset>/<annotation>.json`` and the videos under ``dataset/<subset>/<path>``; and, apart from
-what any stage reads, ``truth.parquet``: subset, record_id, video, format, budget (the minimal sufficient budget of the whole
-conversation), turn_budgets.
+Beside the output file: ``dataset/<subset>/<annotation>.json`` and the videos under ``dataset/<subset>/<path>``; and,
+apart from what training reads, ``truth.parquet``: subset, record_id, video, format, budget (the minimal sufficient
+budget of the whole conversation), turn_budgets.
 
 ``python -m workflow_scripts.miniature.world --settings '{...}' --output results/<study>/miniature/world.json``
 """
@@ -109,7 +109,10 @@ def _write(video: Video, root: str) -> None:
 
 
 def write_world(settings: MiniatureSettings, folder: Path, threads: int) -> dict[str, int]:
-    """Write ``dataset/`` and ``truth.parquet`` into ``folder``; returns counts. The last ``settings.broken`` videos are damaged."""
+    """Write ``dataset/`` and ``truth.parquet`` into ``folder``; the last ``settings.broken`` videos are damaged.
+
+    Returns counts of what was written.
+    """
     videos = plan(settings)
     annotations: dict[tuple[str, str], list[dict[str, object]]] = defaultdict(list)
     truth = []

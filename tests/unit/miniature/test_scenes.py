@@ -48,19 +48,21 @@ def test_the_minimal_budget_is_the_smallest_whose_frames_show_the_visitor() -> N
         assert shows == [b for b in BUDGETS if b >= min(shows)]
 
 
+def count_flashes(brightness: np.ndarray, frames: int) -> int:
+    """Runs of bright frames among ``frames`` uniform ones."""
+    bright = brightness[[i * len(brightness) // frames for i in range(frames)]] > 150
+    return int(bright[0]) + int(np.sum(bright[1:] & ~bright[:-1]))
+
+
 def test_flashes_are_counted_right_from_their_budget_on_and_wrong_below() -> None:
     for seed in range(40):
         budget = BUDGETS[1 + seed % 3]
         scene = draw_video_scene(seed, event="flashes", budget=budget)
         brightness = np.array([render(scene, i).mean() for i in range(scene.n_frames)])
 
-        def count(frames: int) -> int:
-            bright = brightness[[i * scene.n_frames // frames for i in range(frames)]] > 150
-            return int(bright[0]) + int(np.sum(bright[1:] & ~bright[:-1]))
-
         truth = int(event_questions(scene)[0].answer)
-        assert [count(b) for b in BUDGETS if b >= budget] == [truth] * sum(b >= budget for b in BUDGETS)
-        assert count(budget // 2) == 0
+        assert {count_flashes(brightness, b) for b in BUDGETS if b >= budget} == {truth}
+        assert count_flashes(brightness, budget // 2) == 0
 
 
 def test_a_mover_moves_the_way_the_answer_says() -> None:
@@ -125,7 +127,8 @@ def test_yes_no_form() -> None:
     question = next(q for q in all_questions("image") if q.ability == "color")
     yes, no = (question.as_yes_no(truth, random.Random(0)) for truth in (True, False))
     assert (yes.answer, no.answer) == ("yes", "no")
-    assert question.answer in yes.text and question.answer not in no.text
+    assert question.answer in yes.text
+    assert question.answer not in no.text
     with pytest.raises(ValueError, match="no yes/no form"):
         yes.as_yes_no(True, random.Random(0))
 
@@ -134,8 +137,10 @@ def test_records_are_worded_like_the_real_ones() -> None:
     scene = draw_video_scene(3, event="order")
     question = event_questions(scene)[0]
     full, letter = multiple_choice(question, True), multiple_choice(question, False)
-    assert full.human.startswith(question.text + "\nA. ") and full.human.endswith("the letter followed by the full option.")
-    assert full.gpt[1:3] == ". " and full.gpt[3:-1] == question.answer
+    assert full.human.startswith(question.text + "\nA. ")
+    assert full.human.endswith("the letter followed by the full option.")
+    assert full.gpt[1:3] == ". "
+    assert full.gpt[3:-1] == question.answer
     assert letter.gpt in ("A.", "B.", "C.", "D.")
     assert open_ended(question).gpt == question.claim.format(question.answer)
     turns = conversations([full, letter])

@@ -39,13 +39,15 @@ def test_records_have_the_schema_of_the_real_ones(world: Path) -> None:
         assert record["data_source"] == subset
         assert name.startswith(subset.rsplit("_v0_1", 1)[0].rsplit("_", 1)[0])
         first, *rest = record["conversations"]
-        assert first["from"] == "human" and first["value"].startswith("<image>\n")
+        assert first["from"] == "human"
+        assert first["value"].startswith("<image>\n")
         assert not any("<image>" in turn["value"] for turn in rest)
 
 
 def test_nothing_that_training_reads_tells_the_budget(world: Path) -> None:
     truth = pd.read_parquet(world / "truth.parquet")
-    assert set(truth.budget) <= {8, 16, 32, 64} and truth.budget.nunique() > 1
+    assert set(truth.budget) <= {8, 16, 32, 64}
+    assert truth.budget.nunique() > 1
     assert list(truth.budget) == [max(budgets) for budgets in truth.turn_budgets]
     keys = {(subset, record["id"], record["video"]) for subset, _, record in records(world)}
     assert keys == set(zip(truth.subset, truth.record_id, truth.video, strict=True))
