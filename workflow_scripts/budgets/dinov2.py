@@ -22,7 +22,7 @@ from workflow_scripts.frames.sampling import uniform_indices
 from workflow_scripts.frames.store import FrameStore
 from workflow_scripts.settings import DinoSettings, InputError, cli
 
-PART = 64  # videos decided between two writes
+PART = 16  # videos decided between two writes, and held in memory: 64 frames each
 
 Embed = Callable[[Sequence[NDArray[np.uint8]]], Sequence[NDArray[np.float32]]]
 

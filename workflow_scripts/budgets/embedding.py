@@ -44,7 +44,7 @@ class FrameEmbedder:
         with torch.inference_mode():
             vectors = torch.cat(
                 [
-                    self.model(pixel_values=((batch.to(self.device) - self.mean) / self.std)).pooler_output
+                    self.model(pixel_values=((batch - self.mean) / self.std)).pooler_output
                     for batch in pixels.split(self.batch_size)
                 ]
             )
@@ -53,7 +53,7 @@ class FrameEmbedder:
 
     def _pixels(self, frames: np.ndarray) -> torch.Tensor:
         """uint8 [T, H, W, 3] to float32 [T, 3, R, R] in 0..1."""
-        images = torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float() / 255
+        images = torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2).float() / 255
         if images.shape[-2:] != (self.resolution, self.resolution):
             size = (self.resolution, self.resolution)
             images = interpolate(images, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)

@@ -2,7 +2,7 @@
 
 The parts lie in a folder that no rule declares, since Snakemake deletes the declared outputs of a failed job. The
 folder's name is a checksum of all that decides the result, so that parts of other settings are never taken. A part is
-written whole or not at all, and two jobs at work on the same parts write the same bytes.
+written whole or not at all, and two jobs on the same parts do not disturb each other: they write the same bytes.
 """
 
 import hashlib
@@ -11,10 +11,10 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
+from uuid import uuid4
 
 from workflow_scripts.budgets.allocation import Decision
 from workflow_scripts.settings.cli import progress
-from workflow_scripts.settings.files import atomic_path
 
 Unit = TypeVar("Unit")
 
@@ -55,9 +55,7 @@ def in_parts(
             done = _read_part(part, len(unit_group))
             if done is None:
                 done = list(decide(unit_group))
-                with atomic_path(part) as partial:
-                    rows = [{"budget": decision.budget, "evidence": decision.evidence} for decision in done]
-                    partial.write_text(json.dumps(rows))
+                _write_part(part, done)
             decisions += done
             advance(len(unit_group))
     return decisions
@@ -66,6 +64,15 @@ def in_parts(
 def remove_parts(folder: Path) -> None:
     """Forget the parts, once the output they were for is written."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_part(part: Path, done: Sequence[Decision]) -> None:
+    rows = [{"budget": decision.budget, "evidence": decision.evidence} for decision in done]
+    part.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own: a job that its scheduler lost may still be writing the same part.
+    partial = part.parent / f"{part.name}.{uuid4().hex}.partial"
+    partial.write_text(json.dumps(rows))
+    partial.replace(part)
 
 
 def _read_part(part: Path, size: int) -> list[Decision] | None:

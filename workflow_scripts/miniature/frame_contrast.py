@@ -35,7 +35,7 @@ from workflow_scripts.settings.files import atomic_path
 FIRST_SEED = 31_000_000
 PROJECTED = 64
 TEMPERATURE = 0.1
-VALIDATION_SCENES = 300
+VALIDATION_SCENES = 200
 
 CARD = """# {name}
 
