@@ -1,0 +1,33 @@
+"""GPUs and time limits follow the sizes."""
+
+from typing import Any
+
+from workflow_scripts.settings import load_study
+from workflow_scripts.settings.demand import gpus, memory_mb, training_minutes
+
+
+def test_gpus(paper: dict[str, Any]) -> None:
+    study = load_study(paper)
+    full = study.recipes["full"]
+    # 8.29e9 parameters x 16 bytes x 1.25 = 166 GB: three 80 GB GPUs, four as a power of two.
+    assert gpus(study, study.models["qwen2.5-vl-7b"], full) == 4
+    assert gpus(study, study.models["qwen2.5-vl-7b"]) == 1
+    # 73.41e9 x 2 x 1.25 = 184 GB.
+    assert gpus(study, study.models["qwen2.5-vl-72b"]) == 4
+    lora = full.model_copy(update={"method": "lora"})
+    assert gpus(study, study.models["qwen2.5-vl-7b"], lora) == 1
+
+
+def test_no_gpus(paper: dict[str, Any]) -> None:
+    paper["compute"] = {"gpu_memory_gb": None}
+    study = load_study(paper)
+    assert gpus(study, study.models["qwen2.5-vl-72b"], study.recipes["full"]) == 0
+
+
+def test_larger_models_ask_for_more(paper: dict[str, Any]) -> None:
+    study = load_study(paper)
+    small, large = study.models["qwen2.5-vl-3b"], study.models["qwen2.5-vl-72b"]
+    assert memory_mb(small) < memory_mb(large)
+    one_gpu = study.model_copy(update={"compute": study.compute.model_copy(update={"gpu_memory_gb": 10_000.0})})
+    recipe = study.recipes["full"]
+    assert training_minutes(one_gpu, small, recipe) < training_minutes(one_gpu, large, recipe)

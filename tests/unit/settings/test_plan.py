@@ -1,0 +1,71 @@
+"""What a study consists of, counted by hand."""
+
+from typing import Any
+
+import pytest
+
+from workflow_scripts.settings import load_study
+from workflow_scripts.settings.plan import Run, Subject, allocations, evaluated_model, evaluations, runs
+
+
+def test_runs_of_the_paper(paper: dict[str, Any]) -> None:
+    study = load_study(paper)
+    assert len(runs(study, "overview")) == 6 * 3
+    assert len(runs(study, "trade_off")) == 7 * 3
+    # Six models at uniform-16, and the other six allocations of the 7B, three seeds each.
+    assert len(runs(study)) == (6 + 6) * 3
+    assert len(set(runs(study))) == len(runs(study))
+
+
+def test_evaluations(paper: dict[str, Any]) -> None:
+    study = load_study(paper)
+    # Base, blind and three seeds of four allocations, on two suites.
+    assert len(evaluations(study, "frames")) == (2 + 4 * 3) * 2
+    found = evaluations(study, "scale")
+    assert "evaluation/base/qwen2.5-vl-72b/image/frames-1" in found
+    assert "evaluation/blind/qwen2.5-vl-3b/video/frames-16" in found
+    assert "evaluation/tuned/full/qwen2.5-vl-7b/uniform-16/seed-2/video/frames-16" in found
+    assert len(set(evaluations(study))) == len(evaluations(study))
+
+
+def test_models_without_an_experiment_compute_nothing(paper: dict[str, Any]) -> None:
+    before = runs(load_study(paper))
+    paper["models"]["another"] = dict(paper["models"]["qwen2.5-vl-7b"])
+    assert runs(load_study(paper)) == before
+
+
+def test_several_eval_frames(paper: dict[str, Any]) -> None:
+    frames = next(entry for entry in paper["experiments"] if entry["figure"] == "frames")
+    frames.update(eval_frames=[8, 64], seeds=[1], allocations=["uniform-8"], suites=["video"])
+    assert len(evaluations(load_study(paper), "frames")) == 3 * 2
+
+
+def test_allocations(paper: dict[str, Any]) -> None:
+    assert allocations(load_study(paper), "hybrid") == [
+        "uniform-8", "uniform-16", "uniform-32", "uniform-64", "hybrid-qwen3-vl-8b",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "subject"),
+    [
+        ("base/qwen2.5-vl-7b", Subject("base", "qwen2.5-vl-7b", None)),
+        ("blind/llava-1.5-7b", Subject("blind", "llava-1.5-7b", None)),
+        (
+            "tuned/full/qwen2.5-vl-7b/hybrid-qwen2.5-vl-3b/seed-3",
+            Subject("tuned", "qwen2.5-vl-7b", Run("full", "qwen2.5-vl-7b", "hybrid-qwen2.5-vl-3b", 3)),
+        ),
+    ],
+)
+def test_subject(path: str, subject: Subject) -> None:
+    assert Subject.parse(path) == subject
+
+
+def test_evaluated_model(paper: dict[str, Any]) -> None:
+    paper["models"]["qwen2.5-vl-7b"]["revision"] = "abc"
+    study = load_study(paper)
+    base = evaluated_model(study, Subject.parse("base/qwen2.5-vl-7b"), "run/model")
+    tuned = evaluated_model(study, Subject.parse("tuned/full/qwen2.5-vl-7b/uniform-8/seed-1"), "run/model")
+    assert (base.source, base.revision) == ("Qwen/Qwen2.5-VL-7B-Instruct", "abc")
+    assert (tuned.source, tuned.revision) == ("run/model", None)
+    assert base.model_copy(update={"source": "", "revision": None}) == tuned.model_copy(update={"source": ""})

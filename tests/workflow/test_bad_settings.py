@@ -1,0 +1,33 @@
+"""A wrong configuration stops before anything runs, in words, without a traceback."""
+
+import pytest
+
+from .conftest import Snakemake
+
+ONE = "experiments: [{{figure: frames, recipe: full, models: [{}], allocations: [{}], seeds: [1], eval_frames: [8]}}]"
+FAULTS = {
+    "curation: {vidoes: 3}": ["curation.vidoes", "did you mean 'videos'?"],
+    "curation: {videos: many}": ["curation.videos", "'many'", "integer"],
+    ONE.format("qwen3", "uniform-8"): [
+        "experiments[frames].models", "'qwen3'", "llava-1.5-7b",
+    ],
+    ONE.format("llava-1.5-7b", "uniform-128"): [
+        "uniform-128", "at most 64",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("overlay", "said"), FAULTS.items(), ids=["unknown key", "wrong type", "model", "budget"])
+def test_bad_settings(snakemake: Snakemake, overlay: str, said: list[str]) -> None:
+    done = snakemake("--dry-run", overlay=overlay)
+    assert done.returncode != 0
+    for part in said:
+        assert part in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_missing_dataset_that_is_to_be_there_is_named(snakemake: Snakemake) -> None:
+    done = snakemake("--dry-run", "training_data", overlay="dataset: {ready: data/arrived}")
+    assert done.returncode != 0
+    assert "data/arrived" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr

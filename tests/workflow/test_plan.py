@@ -1,0 +1,111 @@
+"""What a study, a figure and a change make Snakemake do. Nothing is computed: runs are dry and files are stand-ins."""
+
+import re
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from .conftest import Done, Snakemake, snakemake_in
+
+SMOKE = ("miniature", "smoke")
+TUNED = "results/smoke/evaluation/tuned/full/qwen2.5-vl-7b/uniform-16/seed-1/video/frames-8"
+
+
+def jobs(done: Done) -> dict[str, int]:
+    """Jobs of a dry run by rule, from its table."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = re.search(r"^job +count\n[- ]+\n(.*?)^total ", done.stdout + done.stderr, re.M | re.S)
+    if table is None:
+        assert "Nothing to be done" in done.stdout + done.stderr
+        return {}
+    counts = {name: int(count) for name, count in (line.split() for line in table.group(1).splitlines())}
+    return {name: count for name, count in counts.items() if name != "all"}
+
+
+def test_the_paper_is_planned_without_data_weights_or_gpu(snakemake: Snakemake, tmp_path: Path) -> None:
+    planned = jobs(snakemake("--dry-run", "--quiet", "rules"))
+    # Six models at uniform-16 and six further allocations of the 7B, three seeds each.
+    assert planned["spec"] == planned["train"] == 36
+    # Two suites of these; base and blind at 16 frames of six models, and at 64 of the 7B; images have one frame.
+    assert planned["evaluate"] == 36 + (18 + 18 + 3) + 2 * (6 + 6 + 1)
+    assert planned["store"] == 64
+    assert planned["media"] == planned["benchmark_store"] == 4
+    assert planned["vlm"] == 2
+    assert planned["uniform"] == 4
+    assert not {"world", "benchmarks"} & set(planned)
+    assert [path.name for path in tmp_path.iterdir()] == [".snakemake"]
+
+
+def test_a_figure_names_only_what_it_needs(snakemake: Snakemake) -> None:
+    planned = jobs(snakemake("--dry-run", "--quiet", "rules", "results/paper/figures/scale.pdf"))
+    assert planned["scale"] == planned["figure_scores"] == planned["figure_deltas"] == 1
+    assert planned["train"] == 4 * 3
+    assert planned["evaluate"] == 2 * (4 * 3 + 4 + 4)
+    assert planned["uniform"] == 1
+    others = {"overview", "frames", "trade_off", "hybrid", "predictors", "dinov2", "vlm", "scores", "deltas", "record"}
+    assert not others & set(planned)
+
+
+def test_a_figure_has_its_name_as_a_target(snakemake: Snakemake) -> None:
+    planned = jobs(snakemake("--dry-run", "--quiet", "rules", "training_data"))
+    assert planned == {"inventory": 1, "manifest": 1, "training_data": 1}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where the smoke study is done, as far as Snakemake can see."""
+    folder = tmp_path_factory.mktemp("finished")
+    call = snakemake_in(folder)
+    summary = call("--summary", presets=SMOKE)
+    assert summary.returncode == 0, summary.stderr
+    for line in summary.stdout.splitlines()[1:]:
+        path = folder / line.split("\t")[0]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("stand-in")
+    touched = call("--touch", presets=SMOKE)
+    assert touched.returncode == 0, touched.stderr
+    return folder
+
+
+@pytest.fixture
+def after(finished: Path, tmp_path: Path) -> Path:
+    """A copy of it to change, times kept."""
+    return Path(shutil.copytree(finished, tmp_path / "study", copy_function=shutil.copy2))
+
+
+def test_a_finished_study_does_nothing(after: Path) -> None:
+    assert jobs(snakemake_in(after)("--dry-run", "--quiet", "rules", presets=SMOKE)) == {}
+
+
+def test_a_deleted_evaluation_reruns_what_depends_on_it(after: Path) -> None:
+    """uniform-16 is in the figures frames and trade_off; nothing trains."""
+    shutil.rmtree(after / TUNED)
+    planned = jobs(snakemake_in(after)("--dry-run", "--quiet", "rules", presets=SMOKE))
+    assert planned == {
+        "evaluate": 1, "scores": 1, "deltas": 1, "figure_scores": 2, "figure_deltas": 2, "frames": 1, "trade_off": 1,
+        "record": 1,
+    }  # fmt: skip
+
+
+CHANGES = {
+    "figures: {dpi: 100}": {"training_data", "overview", "frames", "trade_off", "predictors", "hybrid", "record"},
+    "budgets: {dinov2: {similarity_threshold: 0.5}}": {
+        "dinov2", "spec", "train", "evaluate", "scores", "deltas", "figure_scores", "figure_deltas", "trade_off",
+        "predictors", "record",
+    },
+    "recipes: {full: {learning_rates: {projector: 0.5}}}": {
+        "spec", "train", "evaluate", "scores", "deltas", "figure_scores", "figure_deltas", "overview", "frames",
+        "trade_off", "predictors", "hybrid", "record",
+    },
+    "models: {llava-1.5-7b: {max_length: 100}}": {"record"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("overlay", "rules"), CHANGES.items(), ids=[change.split(":")[0] for change in CHANGES])
+def test_a_setting_reruns_only_what_uses_it(after: Path, overlay: str, rules: set[str]) -> None:
+    planned = jobs(snakemake_in(after)("--dry-run", "--quiet", "rules", presets=SMOKE, overlay=overlay))
+    assert set(planned) == rules
+    if "dinov2" in rules:
+        assert Counter(planned)["train"] == 1
