@@ -4,6 +4,7 @@ Comes in: scores.csv, deltas.csv. Goes out: a double-width figure, a panel a ben
 """
 
 import argparse
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -107,7 +108,12 @@ def _panel(axes: Axes, table: pd.DataFrame, selection: Selection) -> None:
             seeds = seed_values(row, selection.seed_columns)
             if shown(len(seeds)):
                 axes.plot([at * 1.1] * len(seeds), seeds, color=colour, zorder=2, **SEED)
-        base = {"color": colour if many else BLACK, "linestyle": BASE_LINE, "linewidth": 0.9, "zorder": 1}
+        base: dict[str, Any] = {
+            "color": colour if many else BLACK,
+            "linestyle": BASE_LINE,
+            "linewidth": 0.9,
+            "zorder": 1,
+        }
         axes.axhline(rows["base"].iloc[0], **base)
     frames = sorted(table["frames"].unique())
     axes.set_xscale("log", base=2)
@@ -130,14 +136,19 @@ def _limits(axes: Axes, table: pd.DataFrame) -> None:
         far = ", ".join(f"{value:.1f}" for value in blind if value not in near)
         text = f"blind {far} \N{DOWNWARDS ARROW}"
         axes.text(0.98, 0.03, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=SMALL_PT, color=GREY)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], min_n_ticks=3))
 
 
 def _legend(selection: Selection) -> list[Line2D]:
     handles = []
     for index, model in enumerate(selection.models):
         colour, marker, line = MODEL_STYLE[index % len(MODEL_STYLE)]
-        look = {"marker": marker, "markersize": 3.6, "linestyle": line, "label": f"{model_label(model)}, tuned"}
+        look: dict[str, Any] = {
+            "marker": marker,
+            "markersize": 3.6,
+            "linestyle": line,
+            "label": f"{model_label(model)}, tuned",
+        }
         handles.append(Line2D([], [], color=colour or BLACK, **look))
     handles.append(Line2D([], [], color=BLACK, linestyle=BASE_LINE, linewidth=0.9, label="base"))
     handles.append(Line2D([], [], color=GREY, linestyle=BLIND_LINE, label="blind"))

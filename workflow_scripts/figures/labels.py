@@ -35,6 +35,8 @@ def place_labels(
     taken = [Bbox.from_bounds(x - 4 * pixel, y - 4 * pixel, 8 * pixel, 8 * pixel) for x, y in centres]
     segments = [axes.transData.transform(bar) for bar in bars]
     for index in sorted(range(len(points)), key=lambda i: -centres[i][1]):
+        if not texts[index]:
+            continue
         best: tuple[float, float, float, str, str] | None = None
         for distance in DISTANCES_PT:
             for dx, dy in ((1.0, 0.0), (-1.0, 0.0), *DIRECTIONS):

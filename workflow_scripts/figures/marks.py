@@ -16,7 +16,7 @@ SEED: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": 1.9, "mark
 def change_mark(
     axes: Axes, row: Mapping[str, Any], at: float, seeds_at: float, colour: str, marker: str, seeds: Sequence[float]
 ) -> None:
-    """Draw the change of one row at height `at`: its 95 percent interval and its mean; at `seeds_at` two to four seeds."""
+    """Draw the change of one row at height `at`, its 95 percent interval and mean; at `seeds_at` two to four seeds."""
     axes.plot([row["ci_low"], row["ci_high"]], [at, at], color=colour, linewidth=1.2, solid_capstyle="butt", zorder=2)
     axes.plot(row["delta"], at, marker=marker, markersize=4.2, color=colour, markeredgewidth=0, zorder=3)
     if shown(len(seeds)):

@@ -4,6 +4,7 @@ Comes in: scores.csv, deltas.csv. Goes out: a double-width figure, a panel a ben
 """
 
 import argparse
+from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -28,7 +29,13 @@ from workflow_scripts.settings.cli import run
 
 PANEL_HEIGHT_IN = 1.5
 COLUMNS = 4
-BASE_LOOK = {"color": GREY, "linestyle": (0, (5, 2)), "marker": "o", "markersize": 3.6, "markerfacecolor": "white"}
+BASE_LOOK: dict[str, Any] = {
+    "color": GREY,
+    "linestyle": (0, (5, 2)),
+    "marker": "o",
+    "markersize": 3.6,
+    "markerfacecolor": "white",
+}
 KEPT = ["model", "size_b", "allocation", "suite", "benchmark", "metric", "base", "tuned", "low", "high", "n_questions"]
 
 
@@ -73,13 +80,13 @@ def draw(selection: Selection) -> Figure:
 
 def _panel(axes: Axes, table: pd.DataFrame, selection: Selection) -> None:
     base = table.drop_duplicates("size_b").sort_values("size_b")
-    axes.plot(base["size_b"], base["base"], zorder=1, **BASE_LOOK)  # type: ignore[arg-type]
+    axes.plot(base["size_b"], base["base"], zorder=1, **BASE_LOOK)
     for allocation, rows in table.groupby("allocation", sort=False):
         several = len(selection.allocations) > 1
         colour = mark(str(allocation)).colour if several else SUITE_COLOUR[str(rows["suite"].iloc[0])]
         errors = [rows["tuned"] - rows["low"], rows["high"] - rows["tuned"]]
         marker = mark(str(allocation)).marker if several else "s"
-        look = {"color": colour, "marker": marker, "markersize": 3.6, "elinewidth": 0.9}
+        look: dict[str, Any] = {"color": colour, "marker": marker, "markersize": 3.6, "elinewidth": 0.9}
         axes.errorbar(rows["size_b"], rows["tuned"], errors, zorder=3, **look)
         for row in rows.to_dict("records"):
             seeds = seed_values(row, selection.seed_columns)
@@ -90,16 +97,18 @@ def _panel(axes: Axes, table: pd.DataFrame, selection: Selection) -> None:
     axes.set_xticks(sizes, [f"{size:.0f}" if size >= 10 else f"{size:.2g}" for size in sizes])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlim(sizes[0] / 1.35, sizes[-1] * 1.35)
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], min_n_ticks=3))
 
 
 def _legend(selection: Selection) -> list[Line2D]:
-    handles = [Line2D([], [], label="base", **BASE_LOOK)]  # type: ignore[arg-type]
+    handles = [Line2D([], [], label="base", **BASE_LOOK)]
     for allocation in selection.allocations:
         style = mark(allocation)
         alone = len(selection.allocations) == 1
-        look = {"color": "black", "marker": "s"} if alone else {"color": style.colour, "marker": style.marker}
-        handles.append(Line2D([], [], markersize=3.6, label=f"tuned, {allocation_label(allocation)}", **look))  # type: ignore[arg-type]
+        look: dict[str, Any] = (
+            {"color": "black", "marker": "s"} if alone else {"color": style.colour, "marker": style.marker}
+        )
+        handles.append(Line2D([], [], markersize=3.6, label=f"tuned, {allocation_label(allocation)}", **look))
     return handles + seed_handle(selection)
 
 

@@ -87,7 +87,7 @@ OTHERS = (Mark(GREEN, "P"), Mark(SKY, "h"), Mark(YELLOW, "<"))
 
 def new_figure(width_in: float, height_in: float) -> Figure:
     """An empty figure in the common style."""
-    matplotlib.rcParams.update(RC)
+    matplotlib.rcParams.update(RC)  # type: ignore[arg-type]
     return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
@@ -128,7 +128,8 @@ def allocation_label(name: str) -> str:
 
 def darker(colour: str) -> str:
     """A colour dark enough for text on white."""
-    return to_hex([0.72 * part for part in to_rgb(colour)])
+    red, green, blue = (0.72 * part for part in to_rgb(colour))
+    return to_hex((red, green, blue))
 
 
 def zero_line(axes: Axes, vertical: bool = True) -> None:

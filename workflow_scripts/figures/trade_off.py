@@ -36,6 +36,7 @@ from workflow_scripts.figures.style import (
 from workflow_scripts.settings import InputError
 from workflow_scripts.settings.cli import run
 
+Bar = tuple[tuple[float, float], tuple[float, float]]
 FRONT: dict[str, Any] = {"color": GREEN, "linewidth": 1.0, "linestyle": (0, (3, 1.5))}
 TAKEN = ["delta", "ci_low", "ci_high", "p_holm", "n_questions"]
 
@@ -89,18 +90,26 @@ def draw(selection: Selection) -> Figure:
     questions = {suite: f"{selection.questions(suite):,}" for suite in selection.suites}
     figure.supxlabel(f"image change (points of 100, n = {questions['image']})", fontsize=7.5)
     figure.supylabel(f"video change (points of 100, n = {questions['video']})", fontsize=7.5)
-    figure.legend(handles=_legend(selection), loc="outside upper center", ncols=4, columnspacing=1.0, handletextpad=0.4)
+    figure.legend(
+        handles=_legend(selection),
+        loc="outside upper center",
+        ncols=4 if n == 1 else 7,
+        columnspacing=1.0,
+        handletextpad=0.4,
+    )
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes, model in zip(panels.flat, selection.models, strict=False):
-        _front(axes, table[table["model"] == model])
-        _label(axes, table[table["model"] == model])
+        of_model = table[table["model"] == model]
+        _label(axes, of_model, _front(axes, of_model), hybrids=n == 1)
     return figure
 
 
 def _marks(axes: Axes, table: pd.DataFrame, selection: Selection) -> None:
-    zero_line(axes)
-    zero_line(axes, vertical=False)
+    if _near_zero(table, "image"):
+        zero_line(axes)
+    if _near_zero(table, "video"):
+        zero_line(axes, vertical=False)
     uniform = table[[uniform_frames(name) is not None for name in table["allocation"]]]
     axes.plot(
         uniform["image_delta"], uniform["video_delta"], color=UNIFORM.colour, linewidth=0.9, alpha=0.6, zorder=1.5
@@ -110,7 +119,7 @@ def _marks(axes: Axes, table: pd.DataFrame, selection: Selection) -> None:
         x, y = row["image_delta"], row["video_delta"]
         for bar in _bars(row):
             axes.plot(*zip(*bar, strict=True), color=style.colour, linewidth=0.8, alpha=0.45, zorder=2)
-        edge = {"markeredgecolor": "white", "markeredgewidth": 0.5}
+        edge: dict[str, Any] = {"markeredgecolor": "white", "markeredgewidth": 0.5}
         axes.plot(x, y, marker=style.marker, color=style.colour, markersize=5.5, zorder=4, **edge)
         image, video = (
             seed_values(row, [f"{suite}_{column}" for column in selection.seed_columns]) for suite in selection.suites
@@ -120,16 +129,27 @@ def _marks(axes: Axes, table: pd.DataFrame, selection: Selection) -> None:
     axes.margins(0.08)
 
 
-def _front(axes: Axes, table: pd.DataFrame) -> None:
+def _near_zero(table: pd.DataFrame, suite: str) -> bool:
+    """Can the zero line be drawn without squeezing the points into less than two thirds of the panel."""
+    low, high = float(table[f"{suite}_ci_low"].min()), float(table[f"{suite}_ci_high"].max())
+    return max(low, -high) < 0.5 * (high - low)
+
+
+def _front(axes: Axes, table: pd.DataFrame) -> list[Bar]:
     """The border of what some allocation reaches in both, drawn to the edges of the panel."""
     front = table[table["pareto"]].sort_values("image_delta")
     x, y = list(front["image_delta"]), list(front["video_delta"])
     limits = axes.get_xlim(), axes.get_ylim()
-    axes.step([limits[0][0], *x, x[-1]], [y[0], *y, limits[1][0]], where="pre", zorder=1, **FRONT)
+    corners = [(limits[0][0], y[0])]
+    for at, height in zip(x, y, strict=True):
+        corners += [(corners[-1][0], height), (at, height)]
+    corners.append((x[-1], limits[1][0]))
+    axes.plot(*zip(*corners, strict=True), zorder=1, **FRONT)
     axes.set(xlim=limits[0], ylim=limits[1])
+    return list(itertools.pairwise(corners))
 
 
-def _bars(row: Mapping[Any, Any]) -> list[tuple[tuple[float, float], tuple[float, float]]]:
+def _bars(row: Mapping[Any, Any]) -> list[Bar]:
     x, y = row["image_delta"], row["video_delta"]
     return [
         ((row["image_ci_low"], y), (row["image_ci_high"], y)),
@@ -137,13 +157,14 @@ def _bars(row: Mapping[Any, Any]) -> list[tuple[tuple[float, float], tuple[float
     ]
 
 
-def _label(axes: Axes, table: pd.DataFrame) -> None:
+def _label(axes: Axes, table: pd.DataFrame, front: list[Bar], hybrids: bool) -> None:
+    """Name the points: uniform allocations by their frames; hybrid ones too, unless the legend does."""
     rows = table.to_dict("records")
     points = [(float(row["image_delta"]), float(row["video_delta"])) for row in rows]
     names = [str(row["allocation"]) for row in rows]
-    texts = [str(uniform_frames(name) or allocation_label(name).removeprefix("hybrid ")) for name in names]
+    texts = [str(uniform_frames(name) or (_short(name) if hybrids else "")) for name in names]
     colours = [darker(mark(name).colour) for name in names]
-    obstacles = [bar for row in rows for bar in _bars(row)]
+    obstacles = front + [bar for row in rows for bar in _bars(row)]
     obstacles += list(itertools.pairwise(p for p, name in zip(points, names, strict=True) if uniform_frames(name)))
     obstacles += [
         ((axes.get_xlim()[0], 0), (axes.get_xlim()[1], 0)),
@@ -152,10 +173,23 @@ def _label(axes: Axes, table: pd.DataFrame) -> None:
     place_labels(axes, points, texts, colours, obstacles, SMALL_PT)
 
 
+def _short(allocation: str) -> str:
+    return allocation_label(allocation).removeprefix("hybrid ")
+
+
 def _legend(selection: Selection) -> list[Line2D]:
     handles = [Line2D([], [], color=UNIFORM.colour, marker=UNIFORM.marker, markersize=4.5, label="uniform")]
-    if any(uniform_frames(name) is None for name in selection.allocations):
+    hybrids = [name for name in selection.allocations if uniform_frames(name) is None]
+    if len(selection.models) == 1 and hybrids:
         handles.append(Line2D([], [], color=GREY, marker="D", linestyle="", markersize=4, label="hybrid"))
+    elif hybrids:
+        for name in hybrids:
+            style = mark(name)
+            handles.append(
+                Line2D(
+                    [], [], color=style.colour, marker=style.marker, linestyle="", markersize=4.5, label=_short(name)
+                )
+            )
     return [*handles, *seed_handle(selection), Line2D([], [], label="Pareto front", **FRONT)]
 
 

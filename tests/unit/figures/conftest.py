@@ -34,7 +34,14 @@ FAMILIES = {
     "llava-next-video-7b": ("llava-next-video", 7.06),
     "llava-1.5-7b": ("llava-1.5", 7.06),
 }
-GAIN = {"uniform-8": 9, "uniform-16": 11.5, "uniform-32": 13, "uniform-64": 13.5, "hybrid-dinov2": 11, "hybrid-qwen2.5-vl-3b": 12.6}
+GAIN = {
+    "uniform-8": 9,
+    "uniform-16": 11.5,
+    "uniform-32": 13,
+    "uniform-64": 13.5,
+    "hybrid-dinov2": 11,
+    "hybrid-qwen2.5-vl-3b": 12.6,
+}
 
 
 def rows_of(models: Sequence[str], allocations: Sequence[str], seeds: Sequence[int]) -> tuple[list[Any], list[Any]]:
@@ -48,7 +55,9 @@ def rows_of(models: Sequence[str], allocations: Sequence[str], seeds: Sequence[i
             base_of: dict[str, float] = {}
             entries = [*benchmarks.items(), (suite, ("normalised_mean", 100.0, 0.0, 0.0, 880))]
             for name, (metric, maximum, base, blind, n) in entries:
-                base_of[name] = float(np.mean(list(base_of.values()))) if name == suite else base + 2 * m + rng.normal(0, 1)
+                base_of[name] = (
+                    float(np.mean(list(base_of.values()))) if name == suite else base + 2 * m + rng.normal(0, 1)
+                )
                 for kind, value in (("base", base_of[name]), ("blind", 31.0 if name == suite else blind)):
                     scores.append(
                         about
@@ -63,14 +72,24 @@ def rows_of(models: Sequence[str], allocations: Sequence[str], seeds: Sequence[i
                     if name == suite:
                         change = np.mean(list(changes.values()), axis=0)
                     else:
-                        mean = GAIN.get(allocation, 13.2) if suite == "video" else -0.25 * GAIN.get(allocation, 6) + 0.8 * m
+                        mean = (
+                            GAIN.get(allocation, 13.2)
+                            if suite == "video"
+                            else -0.25 * GAIN.get(allocation, 6) + 0.8 * m
+                        )
                         change = mean + rng.normal(0, 1.4) + rng.normal(0, 0.7, len(seeds))
                     changes[name] = change
                     half = (1.5 if name == suite else 3.2) * rng.uniform(0.9, 1.1)
                     for seed, value in zip(seeds, change, strict=True):
                         scores.append(
                             about
-                            | {"recipe": "full", "family": family, "size_b": size, "allocation": allocation, "seed": seed}
+                            | {
+                                "recipe": "full",
+                                "family": family,
+                                "size_b": size,
+                                "allocation": allocation,
+                                "seed": seed,
+                            }
                             | {"benchmark": name, "category": "all", "metric": metric, "maximum": maximum}
                             | {"value": (base_of[name] + value) * maximum / 100, "n_questions": n, "blind": False}
                             | {"ci_low": (base_of[name] + value - 5) * maximum / 100}

@@ -1,0 +1,243 @@
+"""Every figure from made-up tables: files, the numbers behind, equal bytes."""
+
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.container import BarContainer
+
+from workflow_scripts.figures import frames, overview, predictors, style, trade_off, training_data
+from workflow_scripts.figures.selection import Selection, select
+from workflow_scripts.settings import InputError
+
+Tables = Callable[..., list[str]]
+FOUR = tuple(f"qwen2.5-vl-{size}b" for size in (3, 7, 32, 72))
+THREE = ("qwen2.5-vl-7b", "llava-next-video-7b", "llava-1.5-7b")
+
+
+def command(name: str, flags: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *flags])
+    importlib.import_module(f"workflow_scripts.figures.{name}").main()
+
+
+def selection(flags: list[str], settings: object = None) -> Selection:
+    values = dict(zip(flags[::2], flags[1::2], strict=True))
+    arguments = type(
+        "A", (), {"scores": Path(values["--scores"]), "deltas": Path(values["--deltas"]), "settings": settings}
+    )
+    return select(arguments)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> list[str]:
+    """Flags of a manifest of 40 samples, budgets of every allocation of the tables, and the truth."""
+    ids, kinds = [f"{i:03d}-x" for i in range(40)], ["caption", "open_ended", "multiple_choice", "open_ended"] * 10
+    manifest = pd.DataFrame(
+        {
+            "sample_id": [f"s/{name}-{i:08x}" for i, name in enumerate(ids)],
+            "video": [f"s/{i}.mp4" for i in range(40)],
+            "subset": "s",
+            "format": kinds,
+            "source": ["VidOR", "Ego4D"] * 20,
+            "duration_s": np.linspace(4, 40, 40),
+        }
+    )
+    manifest.to_parquet(tmp_path / "manifest.parquet")
+    truth = np.array([8] * 20 + [16] * 10 + [64] * 10)
+    about = pd.DataFrame({"subset": "s", "record_id": ids, "format": kinds, "video": "", "budget": truth})
+    about.sample(frac=1, random_state=0).to_parquet(tmp_path / "truth.parquet")
+    given = {
+        "uniform-8": np.full(40, 8),
+        "uniform-16": np.full(40, 16),
+        "uniform-32": np.full(40, 32),
+        "uniform-64": np.full(40, 64),
+        "hybrid-dinov2": np.array([8] * 30 + [64] * 10),
+        "hybrid-qwen2.5-vl-3b": truth,
+        "hybrid-qwen3-vl-8b": np.array([16] * 20 + [16] * 10 + [64] * 10),
+    }
+    for name, budgets in given.items():
+        frame = pd.DataFrame({"sample_id": manifest["sample_id"], "budget": budgets.astype("int32"), "evidence": "{}"})
+        frame.to_parquet(tmp_path / f"{name}.parquet")
+    places = [str(tmp_path / f"{name}.parquet") for name in given]
+    return ["--manifest", str(tmp_path / "manifest.parquet"), "--budgets", *places]
+
+
+@pytest.mark.parametrize(
+    ("name", "models", "allocations", "seeds"),
+    [
+        ("overview", FOUR[:2], ("uniform-8", "hybrid-dinov2"), (1,)),
+        ("frames", FOUR[:1], None, (1, 2, 3)),
+        ("trade_off", FOUR[:1], None, (1, 2, 3)),
+        ("architectures", THREE, ("uniform-16",), (1, 2, 3)),
+        ("scale", FOUR, ("uniform-16",), (1,)),
+    ],
+)
+def test_figures_have_all_files_and_equal_bytes(
+    name: str,
+    models: tuple[str, ...],
+    allocations: tuple[str, ...] | None,
+    seeds: tuple[int, ...],
+    tables: Tables,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flags = tables(models, *([allocations] if allocations else []), seeds=seeds)
+    found = []
+    for turn in ("one", "two"):
+        # the resolution is low to be quick
+        command(name, [*flags, "--dpi", "40", "--output-stem", str(tmp_path / turn / "v1.0-figure")], monkeypatch)
+        files = sorted((tmp_path / turn).iterdir())
+        assert [file.name for file in files] == [f"v1.0-figure.{kind}" for kind in ("csv", "pdf", "png", "svg")]
+        found.append([file.read_bytes() for file in files])
+    assert found[0] == found[1]
+    assert b"TrueType" in found[0][1] or b"FontFile2" in found[0][1]
+
+
+def test_overview_draws_what_its_csv_says(tables: Tables) -> None:
+    chosen = selection(tables(seeds=(1, 2, 3)))
+    axes = overview.draw(chosen).axes[0]
+    means = [line.get_xdata()[0] for line in axes.lines if line.get_marker() in "os" and line.get_markersize() > 4]
+    behind = chosen.changes[chosen.changes["benchmark"].isin(["image", "video"])]
+    assert sorted(means) == pytest.approx(sorted(behind["delta"]))
+    ends = [
+        tuple(line.get_xdata()) for line in axes.lines if line.get_marker() == "None" and line.get_linewidth() == 1.2
+    ]
+    expected = sorted(zip(behind["ci_low"], behind["ci_high"], strict=True))
+    assert np.array(sorted(ends)) == pytest.approx(np.array(expected))
+
+
+def test_frames_draws_scores_base_and_blind(tables: Tables) -> None:
+    chosen = selection(tables())
+    table = frames.drawn(chosen)
+    assert set(table["frames"]) == {8, 16, 32, 64}
+    for axes, name in zip(frames.draw(chosen).axes, chosen.benchmarks, strict=False):
+        rows = table[table["benchmark"] == name]
+        assert axes.lines[0].get_ydata().tolist() == pytest.approx(rows["tuned"].tolist())
+        assert axes.lines[0].get_xdata().tolist() == pytest.approx([8, 16, 32, 64])
+        assert any(line.get_ydata()[0] == pytest.approx(rows["base"].iloc[0]) for line in axes.lines[1:])
+        assert f"n = {rows['n_questions'].iloc[0]}" in axes.get_title()
+
+
+def test_scores_are_put_in_percent_of_the_maximum(tables: Tables) -> None:
+    chosen = selection(tables())
+    deltas = pd.read_csv(tables()[3])
+    raw = deltas[(deltas["benchmark"] == "mme") & (deltas["allocation"] == "uniform-8")].iloc[0]
+    assert raw["maximum"] == 800
+    assert chosen.change("qwen2.5-vl-7b", "uniform-8", "mme")["delta"] == pytest.approx(raw["delta"] / 8)
+
+
+def test_pareto_front() -> None:
+    x, y = pd.Series([-3.0, -1.0, -2.0, -1.0]), pd.Series([9.0, 8.0, 8.5, 7.0])
+    assert trade_off.pareto(x, y).tolist() == [True, True, True, False]
+
+
+def test_hybrid_marks_only_a_best_beyond_the_intervals(
+    tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = tables()
+    deltas = pd.read_csv(flags[3])
+    rows = deltas["benchmark"] == "mvbench"
+    winner = rows & (deltas["allocation"] == "uniform-32")
+    deltas.loc[winner, ["tuned", "delta", "ci_low", "ci_high"]] = [90.0, 50.0, 48.0, 52.0]
+    level = deltas["benchmark"] == "pope"
+    deltas.loc[level, ["tuned", "delta", "ci_low", "ci_high"]] = [0.8, 0.0, -0.03, 0.03]
+    deltas.to_csv(flags[3], index=False)
+    command("hybrid", [*flags, "--output-stem", str(tmp_path / "out" / "hybrid")], monkeypatch)
+    assert sorted(file.suffix for file in (tmp_path / "out").iterdir()) == [".csv", ".html", ".md", ".tex"]
+    table = pd.read_csv(tmp_path / "out" / "hybrid.csv")
+    best = table[table["best"]]
+    assert best.loc[best["benchmark"] == "mvbench", "allocation"].tolist() == ["uniform-32"]
+    assert "pope" not in set(best["benchmark"])
+    assert "**" in (tmp_path / "out" / "hybrid.md").read_text()
+    assert (tmp_path / "out" / "hybrid.tex").read_text().count(r"\textbf") == len(best)
+    assert "n = 240" in (tmp_path / "out" / "hybrid.html").read_text()
+
+
+def test_predictors_against_truth_counted_by_hand(
+    tables: Tables, samples: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = ["--truth", str(tmp_path / "truth.parquet"), "--dpi", "40"]
+    command("predictors", [*tables(), *samples, *truth, "--output-stem", str(tmp_path / "out" / "p")], monkeypatch)
+    assert {file.suffix for file in (tmp_path / "out").iterdir()} == {
+        f".{k}" for k in ["csv", "html", "md", "pdf", "png", "svg", "tex"]
+    }
+    table = pd.read_csv(tmp_path / "out" / "p.csv").set_index("allocation")
+    dino = table.loc["hybrid-dinov2"]
+    assert (dino["mean_budget"], dino["exact"], dino["too_few"]) == (22.0, 0.75, 0.25)
+    assert dino["saved"] == pytest.approx(1 - 22 / 64)
+    assert (dino["cell_16_8"], dino["cell_8_8"], dino["share_8"]) == (10, 20, 0.75)
+    assert table.loc["hybrid-qwen2.5-vl-3b", "exact"] == 1
+    assert table.loc["hybrid-qwen3-vl-8b", "too_many"] == 0.5
+    assert table.loc["uniform-64", "saved"] == 0
+    assert "<svg" in (tmp_path / "out" / "p.html").read_text()
+
+
+def test_wilson_by_hand() -> None:
+    """Newcombe (1998), table I: 81 of 263."""
+    assert predictors.wilson(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+
+
+def test_training_data_counts(samples: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    statistics = tmp_path / "statistics.csv"
+    rows = [{"dimension": "quarantined", "value": "missing", "available": 2}, {"dimension": "total", "value": "all"}]
+    pd.DataFrame(rows).to_csv(statistics, index=False)
+    flags = [*samples[:2], "--statistics", str(statistics), "--dpi", "40"]
+    command("training_data", [*flags, "--output-stem", str(tmp_path / "out" / "t")], monkeypatch)
+    table = pd.read_csv(tmp_path / "out" / "t.csv")
+    counts = table[table["panel"] == "samples"]
+    assert counts["value"].sum() == 40
+    assert counts[(counts["source"] == "VidOR") & (counts["name"] == "caption")]["value"].item() == 10
+    assert table[table["panel"] == "quarantined"]["value"].tolist() == [2]
+    bars = [c for c in training_data.draw(table, 40).axes[0].containers if isinstance(c, BarContainer)]
+    assert sum(bar.get_width() for container in bars for bar in container) == 40
+    quarantine = tmp_path / "quarantine.csv"
+    pd.DataFrame({"video": ["a"], "reason": ["missing"], "detail": [""]}).to_csv(quarantine, index=False)
+    with pytest.raises(InputError, match="quarantined are"):
+        command(
+            "training_data",
+            [*flags, "--quarantine", str(quarantine), "--output-stem", str(tmp_path / "t")],
+            monkeypatch,
+        )
+
+
+def test_a_run_that_the_experiment_lacks_is_named(
+    tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = {
+        "figure": "overview",
+        "recipe": "full",
+        "models": ["qwen2.5-vl-7b", "llava-1.5-7b"],
+        "allocations": ["uniform-8"],
+        "seeds": [1],
+    }
+    flags = [*tables(), "--settings", json.dumps(experiment), "--output-stem", str(tmp_path / "o")]
+    with pytest.raises(InputError, match=r"no row of .*llava-1\.5-7b"):
+        command("overview", flags, monkeypatch)
+    experiment["models"], experiment["seeds"] = ["qwen2.5-vl-7b"], [1, 2, 3]
+    flags[5] = json.dumps(experiment)
+    with pytest.raises(InputError, match="has 1 seeds"):
+        command("overview", flags, monkeypatch)
+
+
+def test_every_figure_has_a_caption_that_explains_its_intervals() -> None:
+    folder = Path(style.__file__).parent / "captions"
+    names = {"overview", "frames", "trade_off", "architectures", "scale", "hybrid", "predictors", "training_data"}
+    assert {path.stem for path in folder.glob("*.rst")} >= names
+    for name in names:
+        assert "interval" in (folder / f"{name}.rst").read_text().lower()
+
+
+def test_label_colours_are_readable_on_white() -> None:
+    """Contrast of at least 3 to 1 (WCAG, relative luminance)."""
+    for mark in (style.UNIFORM, *style.MARKS.values()):
+        linear = [
+            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(style.darker(mark.colour))
+        ]
+        luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+        assert 1.05 / (luminance + 0.05) >= 3

@@ -1,0 +1,197 @@
+"""Table 1: the hybrid allocations' predictors compared, with a figure of the budgets they gave.
+
+Comes in: scores.csv, deltas.csv, the manifest, the budgets of each allocation and, where a study knows them, the true
+minimal sufficient budgets. Goes out: a table (.md, .tex, .html), a figure (.pdf, .svg, .png; also in the page) and the
+numbers behind both (.csv), a row an allocation.
+
+Frames saved are against giving every sample the largest budget. Intervals of shares are Wilson's, at 95 percent:
+samples are on different videos.
+"""
+
+import argparse
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from workflow_scripts.figures.samples import add_arguments as add_sample_arguments
+from workflow_scripts.figures.samples import read_budgets, read_truth
+from workflow_scripts.figures.save import save_figure, save_table, svg_text
+from workflow_scripts.figures.selection import Selection, add_arguments, select
+from workflow_scripts.figures.style import (
+    BLACK,
+    DOUBLE_IN,
+    SMALL_PT,
+    allocation_label,
+    mark,
+    model_label,
+    new_figure,
+    uniform_frames,
+)
+from workflow_scripts.settings import InputError
+from workflow_scripts.settings.cli import run
+
+NOTE = (
+    "n = {n:,} training samples. Frames saved: against the largest budget, {largest}, for every sample. Image and "
+    "video change: of the suites' means after Video-SFT, in points of 100, {model}, {seeds}. Brackets: 95% intervals."
+)
+TRUTH_NOTE = " Exact, too few: share of samples whose budget is, or is below, the true minimal sufficient budget."
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_arguments(parser)
+    add_sample_arguments(parser, required=True)
+    parser.add_argument("--truth", type=Path, default=None, help="true budgets: subset, record_id, format, budget")
+    arguments = parser.parse_args()
+    selection = select(arguments)
+    budgets = read_budgets(arguments.manifest, arguments.budgets)
+    missing = [name for name in selection.allocations if name not in budgets]
+    if missing:
+        raise InputError(f"--budgets: none of allocation {missing[0]}; expected one for each of the experiment's")
+    if arguments.truth:
+        budgets["truth"] = read_truth(arguments.truth, budgets)
+    table = numbers(selection, budgets)
+    header, rows = cells(table, selection)
+    model = model_label(selection.models[0])
+    note = NOTE.format(n=len(budgets), largest=largest(budgets, selection), model=model, seeds=selection.seeds_text)
+    figure = draw(budgets, selection)
+    note += TRUTH_NOTE if arguments.truth else ""
+    save_table(header, rows, note, arguments.output_stem, svg_text(figure))
+    save_figure(figure, table, arguments.output_stem, arguments.dpi)
+
+
+def hybrids(selection: Selection) -> list[str]:
+    return [name for name in selection.allocations if uniform_frames(name) is None]
+
+
+def steps(budgets: pd.DataFrame, selection: Selection) -> list[int]:
+    """The admissible budgets: those that any allocation or the truth holds."""
+    columns = [*selection.allocations, *(["truth"] if "truth" in budgets else [])]
+    return sorted({int(value) for value in np.unique(budgets[columns].to_numpy())})
+
+
+def largest(budgets: pd.DataFrame, selection: Selection) -> int:
+    return steps(budgets, selection)[-1]
+
+
+def numbers(selection: Selection, budgets: pd.DataFrame) -> pd.DataFrame:
+    """A row an allocation: mean_budget, saved (share of the largest), share_<n>, changes of the suites (first model);
+    with truth also exact, too_few, too_many with their intervals, and cell_<true>_<given> (counts)."""
+    admissible = steps(budgets, selection)
+    rows = []
+    for allocation in selection.allocations:
+        given = budgets[allocation]
+        row: dict[str, Any] = {"allocation": allocation, "n_samples": len(given), "mean_budget": given.mean()}
+        row["saved"] = 1 - given.mean() / admissible[-1]
+        row |= {f"share_{n}": (given == n).mean() for n in admissible}
+        for suite in selection.suites:
+            change = selection.change(selection.models[0], allocation, suite)
+            row |= {f"{suite}_{key}": change[key] for key in ("delta", "ci_low", "ci_high", "n_questions")}
+        if "truth" in budgets:
+            truth = budgets["truth"]
+            for name, is_it in (("exact", given == truth), ("too_few", given < truth), ("too_many", given > truth)):
+                low, high = wilson(int(is_it.sum()), len(is_it))
+                row |= {name: is_it.mean(), f"{name}_low": low, f"{name}_high": high}
+            row |= {f"cell_{t}_{g}": int(((truth == t) & (given == g)).sum()) for t in admissible for g in admissible}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 percent interval of a share (Wilson 1927)."""
+    z = 1.959964
+    centre, half = right + z * z / 2, z * math.sqrt(right * (n - right) / n + z * z / 4)
+    return (centre - half) / (n + z * z), (centre + half) / (n + z * z)
+
+
+def cells(table: pd.DataFrame, selection: Selection) -> tuple[list[str], list[list[str]]]:
+    """The table as text."""
+    known = "exact" in table
+    header = [
+        "Allocation",
+        "Mean budget",
+        "Frames saved",
+        *(f"{suite.capitalize()} change" for suite in selection.suites),
+    ]
+    header += ["Exact", "Too few"] if known else []
+    rows = []
+    for row in table.to_dict("records"):
+        cell = [allocation_label(str(row["allocation"])), f"{row['mean_budget']:.1f}", f"{100 * row['saved']:.0f}%"]
+        for suite in selection.suites:
+            value, low, high = (row[f"{suite}_{key}"] for key in ("delta", "ci_low", "ci_high"))
+            cell.append(f"{_signed(value)}\n[{_signed(low)}, {_signed(high)}]")
+        for name in ("exact", "too_few") if known else ():
+            cell.append(f"{100 * row[name]:.0f}%\n[{100 * row[f'{name}_low']:.0f}, {100 * row[f'{name}_high']:.0f}]")
+        rows.append(cell)
+    return header, rows
+
+
+def _signed(value: float) -> str:
+    text = f"{value:+.1f}".replace("-", "\N{MINUS SIGN}")
+    return "0.0" if text[1:] == "0.0" else text
+
+
+def draw(budgets: pd.DataFrame, selection: Selection) -> Figure:
+    """A column a predictor: the histogram of budgets, with truth also how they meet the true ones."""
+    names = hybrids(selection)
+    if not names:
+        raise InputError(f"allocations {', '.join(selection.allocations)}: none is hybrid-<...>; predictors needs one")
+    known = "truth" in budgets
+    admissible = steps(budgets, selection)
+    width = max(2.2 * min(len(names), 3), 3.35)
+    figure = new_figure(min(width, DOUBLE_IN), 3.9 if known else 1.75)
+    panels = figure.subplots(1 + known, len(names), squeeze=False, height_ratios=[1, 1.25] if known else [1])
+    for column, name in enumerate(names):
+        top = panels[0, column]
+        _histogram(top, budgets, name, admissible, known)
+        top.set_title(f"{allocation_label(name)}\nmean {budgets[name].mean():.1f} frames")
+        top.sharey(panels[0, 0])
+        if column == 0:
+            top.set_ylabel("share of samples (%)")
+            if known:
+                top.legend(loc="upper right", handlelength=1.2)
+        if known:
+            _confusion(panels[1, column], budgets, name, admissible)
+            if column == 0:
+                panels[1, column].set_ylabel("true budget (n), cells: % of row")
+    figure.supxlabel(f"predicted budget (frames), n = {len(budgets):,} samples", fontsize=7.5)
+    return figure
+
+
+def _histogram(axes: Axes, budgets: pd.DataFrame, name: str, admissible: list[int], known: bool) -> None:
+    shares = [100 * float((budgets[name] == n).mean()) for n in admissible]
+    axes.bar(range(len(admissible)), shares, width=0.7, color=mark(name).colour, label="predicted")
+    if known:
+        true = [100 * float((budgets["truth"] == n).mean()) for n in admissible]
+        axes.bar(range(len(admissible)), true, width=0.7, fill=False, edgecolor=BLACK, linewidth=0.9, label="true")
+    axes.set_xticks(range(len(admissible)), [str(n) for n in admissible])
+    axes.set_ylim(0, None)
+
+
+def _confusion(axes: Axes, budgets: pd.DataFrame, name: str, admissible: list[int]) -> None:
+    """Rows: true budget; each row's percentages add to 100."""
+    counts = np.array(
+        [[((budgets["truth"] == t) & (budgets[name] == g)).sum() for g in admissible] for t in admissible]
+    )
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = 100 * counts / np.maximum(totals, 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=100, aspect="auto")
+    for (row, column), share in np.ndenumerate(shares):
+        colour = "white" if share > 60 else "black"
+        text = f"{share:.0f}" if totals[row, 0] else "\N{EN DASH}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=SMALL_PT, color=colour)
+    axes.set_xticks(range(len(admissible)), [str(n) for n in admissible])
+    axes.set_yticks(
+        range(len(admissible)), [f"{n} ({total:,})" for n, total in zip(admissible, totals[:, 0], strict=True)]
+    )
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+
+
+if __name__ == "__main__":
+    run(main)
