@@ -5,12 +5,18 @@ failed job, and a run whose specification changed must not go on from another's 
 `.partial/` and renamed, so that every `checkpoint-<step>` is whole.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from transformers.trainer_utils import get_last_checkpoint, rotate_checkpoints
+
+from workflow_scripts.settings import InputError
 
 KEPT = 2  # whole checkpoints kept: the last, and one before it should the last one's disk fail
 
@@ -25,9 +31,29 @@ def staging(folder: Path) -> Path:
     return folder / ".partial"
 
 
-def clear_staging(folder: Path) -> None:
-    """Make the run's folder, and clear away what a killed process left half written."""
+@contextmanager
+def one_writer(folder: Path) -> Iterator[None]:
+    """Hold the run's folder, made if need be; the kernel lets go of it however this process ends.
+
+    Raises InputError if another process holds it: two writers would mix their checkpoints.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "writer.lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InputError(
+                f"folder {folder}: {file.read() or 'another process'} is training this run; wait for it or end it"
+            ) from None
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def clear_staging(folder: Path) -> None:
+    """Clear away what a killed process left half written."""
     shutil.rmtree(staging(folder), ignore_errors=True)
 
 
@@ -53,5 +79,7 @@ def step_of(checkpoint: Path) -> int:
 
 
 def forget(folder: Path) -> None:
-    """Delete a run's checkpoints, once its final weights are published."""
+    """Delete the checkpoints of a run whose weights are published, and the folder of all runs once it is empty."""
     shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):
+        folder.parent.rmdir()

@@ -15,6 +15,7 @@ import shutil
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -53,13 +54,20 @@ def train(
 ) -> None:
     """Train the run of `spec_path`, or what is left of it, and publish it in `output`.
 
-    Raises InputError before training for input that is wrong or not what the specification was made from; Stopped;
-    NonFiniteError.
+    Raises InputError before training for input that is wrong or not what the specification was made from, and where
+    another process trains this run; Stopped; NonFiniteError.
     """
-    began = time.perf_counter()
     spec = read_spec(spec_path)
     check_unchanged(spec, store)
     folder = checkpoints.run_folder(checkpoint_root, spec_path)
+    with checkpoints.one_writer(folder) if os.environ.get("RANK", "0") == "0" else nullcontext():
+        _train(spec, store, folder, output, workers=workers, save_seconds=save_seconds)
+
+
+def _train(
+    spec: RunSpec, store: Sequence[Path], folder: Path, output: Path, *, workers: int, save_seconds: float
+) -> None:
+    began = time.perf_counter()
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     # before any model is loaded: DeepSpeed shards weights as they are loaded
     arguments = training_arguments(spec, folder, processes=processes, workers=workers)
@@ -86,13 +94,14 @@ def train(
         log.keep_until(checkpoints.step_of(checkpoint) if checkpoint else 0)
     stop = StopRequest()
     label = f"finetuning {spec.recipe.name}/{spec.model.name}/{spec.allocation}"
-    with progress(spec.steps, label) as advance, stop.listening():
+    shown = progress(spec.steps, label) if first else nullcontext(lambda steps=1: None)
+    with shown as advance, stop.listening():
         callbacks = Callbacks(
             seconds=save_seconds,
             stop=stop,
             percents=spec.recipe.snapshots,
             snapshot=lambda percent: publish(trainer, spec, folder / "snapshots" / str(percent)),
-            advance=advance if first else lambda steps: None,
+            advance=advance,
         )
         trainer = VideoTrainer(
             spec, model, part_of, dataset, partial(collate, reader), log, arguments, callbacks=[callbacks]
@@ -158,13 +167,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--spec", type=Path, required=True, help="the run's spec.yaml")
     parser.add_argument("--store", type=Path, nargs="+", required=True, help="frames/shard-*.arrow")
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder of all runs' checkpoints")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of this process")
-    parser.add_argument("--workers", type=int, help="data loader processes; by default half the threads, at most 8")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads, shared by torchrun's processes on a node")
+    parser.add_argument("--workers", type=int, help="data loader processes; by default half its threads, at most 8")
     parser.add_argument("--save-minutes", type=float, default=10.0, help="time between checkpoints")
     parser.add_argument("--output", type=Path, required=True, help="the run's folder")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    workers = min(8, options.threads // 2) if options.workers is None else options.workers
+    threads = max(1, options.threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    torch.set_num_threads(threads)
+    workers = min(8, threads // 2) if options.workers is None else options.workers
     logging.getLogger("accelerate").setLevel(logging.WARNING)
     try:
         train(

@@ -1,6 +1,7 @@
 """The rule `train`, on one process."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from workflow_scripts.finetuning import train
+from workflow_scripts.finetuning import checkpoints, train
 from workflow_scripts.finetuning.trainer import VideoTrainer
 from workflow_scripts.settings import InputError
 
@@ -70,7 +71,7 @@ def test_a_full_run(world: Any, run_train: Callable[..., Path]) -> None:
     assert torch.equal(model.lm_head.weight, tuned["lm_head.weight"])
     assert AutoProcessor.from_pretrained(run / "model").tokenizer.eos_token == "<|im_end|>"
     assert weights(run / "snapshots" / "50").keys() == base.keys()
-    assert not list((run.parent / "checkpoints").iterdir())
+    assert not (run.parent / "checkpoints").exists()
 
 
 def test_rate_zero_freezes_bit_for_bit(world: Any, run_train: Callable[..., Path]) -> None:
@@ -148,6 +149,15 @@ def test_a_loss_that_is_no_number_stops_the_run(
     message = capsys.readouterr().err
     assert "loss is nan" in message
     assert message.count("plain/") == 4
+
+
+def test_a_second_writer_is_turned_away(world: Any, run_train: Callable[..., Path], tmp_path: Path) -> None:
+    folder = checkpoints.run_folder(tmp_path / "checkpoints", world.spec(tmp_path / "run"))
+    with (
+        checkpoints.one_writer(folder),
+        pytest.raises(InputError, match=rf"process {os.getpid()} on .* is training this run"),
+    ):
+        run_train("run")
 
 
 def test_a_specification_of_other_data_is_refused(world: Any, tmp_path: Path) -> None:
