@@ -39,8 +39,14 @@ NAMES = {
 }
 
 
+def miniature_predictors():
+    """Names of the miniature predictors in resources/miniature/."""
+    return ["dinov2", *(f"predictor-{name}" for name in STUDY.budgets.predictors)]
+
+
 wildcard_constraints:
     **NAMES,
+    miniature_predictor=any_of(miniature_predictors()),
     subject=SUBJECT.format(**NAMES),
     predictor=any_of(STUDY.budgets.predictors),
     benchmark=any_of(STUDY.benchmarks.registry),
@@ -54,6 +60,20 @@ wildcard_constraints:
 def optional(path):
     """An input that a setting may leave out: no file where it is null."""
     return [] if path is None else path
+
+
+def miniature_start(wildcards):
+    """The trained miniature that another starts from: those of a family, and the two LLaVAs, share the vision tower."""
+    starts = {"qwen2.5-vl": "qwen2.5-vl-7b", "llava-next-video": "llava-1.5-7b"}
+    start = starts.get(STUDY.models[wildcards.model].family, wildcards.model)
+    return [] if start == wildcards.model else ancient(f"resources/miniature/{start}/model.safetensors")
+
+
+def miniature_use(name):
+    """The flags that tell a miniature predictor's training how the study will use it."""
+    if name == "dinov2":
+        return ["--dino", to_json(STUDY.budgets.dinov2)]
+    return ["--predictor", to_json(STUDY.budgets.predictors[name.removeprefix("predictor-")])]
 
 
 def shards():
@@ -125,6 +145,11 @@ def base_model(wildcards):
 def training_gpus(wildcards):
     """GPUs of a training run."""
     return demand.gpus(STUDY, base_model(wildcards), STUDY.recipes[wildcards.recipe])
+
+
+def training_minutes(wildcards):
+    """Time limit of a training run."""
+    return demand.training_minutes(STUDY, base_model(wildcards), STUDY.recipes[wildcards.recipe])
 
 
 def inference_gpus(wildcards):

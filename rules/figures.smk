@@ -1,6 +1,7 @@
 """Stage figures: one rule a figure or table: those of the study's experiments, and of the training data."""
 
-TABLES = ["predictors", "hybrid"]
+# Tables, with the files beside the page that the report shows. Everything else is a picture.
+FILES = {"predictors": [".md", ".tex", ".csv", ".pdf", ".svg", ".png"], "hybrid": [".md", ".tex", ".csv"]}
 CAPTIONS = "../workflow_scripts/figures/captions"
 
 
@@ -10,18 +11,18 @@ for experiment in STUDY.experiments:
         name:
             experiment.figure
         input:
-            **(sample_files(experiment) if experiment.figure in TABLES else {}),
+            **(sample_files(experiment) if experiment.figure in FILES else {}),
             scores=f"<results>/analysis/{experiment.figure}/scores.csv",
             deltas=f"<results>/analysis/{experiment.figure}/deltas.csv",
         output:
             multiext(
                 f"<results>/figures/{experiment.figure}",
-                *([".md", ".tex", ".csv"] if experiment.figure in TABLES else [".pdf", ".svg", ".csv"]),
+                *FILES.get(experiment.figure, [".pdf", ".svg", ".csv"]),
             ),
             shown=report(
-                f"<results>/figures/{experiment.figure}.{'html' if experiment.figure in TABLES else 'png'}",
+                f"<results>/figures/{experiment.figure}.{'html' if experiment.figure in FILES else 'png'}",
                 caption=f"{CAPTIONS}/{experiment.figure}.rst",
-                category="Tables" if experiment.figure in TABLES else "Figures",
+                category="Tables" if experiment.figure in FILES else "Figures",
                 labels={"name": experiment.figure.replace("_", " ")},
             ),
         log:
@@ -36,7 +37,7 @@ for experiment in STUDY.experiments:
             settings=lambda wildcards, experiment=experiment: to_json(experiment),
             dpi=STUDY.figures.dpi,
             samples=lambda wildcards, input: sample_flags(input),
-            stem=subpath(output.shown, strip_suffix=".html" if experiment.figure in TABLES else ".png"),
+            stem=subpath(output.shown, strip_suffix=".html" if experiment.figure in FILES else ".png"),
         message:
             "drawing {params.figure}"
         shell:

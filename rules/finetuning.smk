@@ -48,7 +48,7 @@ rule train:
     threads: lambda wildcards: STUDY.compute.threads.finetuning * max(training_gpus(wildcards), 1)
     resources:
         mem_mb=lambda wildcards: demand.memory_mb(base_model(wildcards)),
-        runtime=lambda wildcards: demand.training_minutes(STUDY, base_model(wildcards), STUDY.recipes[wildcards.recipe]),
+        runtime=training_minutes,
         gpu=training_gpus,
     params:
         launcher=launcher,

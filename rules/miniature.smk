@@ -36,3 +36,53 @@ rule benchmarks:
     shell:
         "python -m workflow_scripts.miniature.benchmarks --settings {params.settings:q} --threads {threads}"
         " --output {output:q} > {log:q} 2>&1"
+
+
+# The models are shipped in resources/miniature/ and made again only on demand, by
+#   snakemake miniature_models --forceall --configfile presets/miniature.yaml
+rule miniature_models:
+    input:
+        [f"resources/miniature/{name}/model.safetensors" for name in [*STUDY.models, *miniature_predictors()]],
+    message:
+        "all miniature models"
+
+
+rule pretrain:
+    input:
+        miniature_start,
+    output:
+        "resources/miniature/{model}/model.safetensors",
+    log:
+        "<logs>/miniature/pretrain/{model}.log",
+    benchmark:
+        "<benchmarks>/miniature/pretrain/{model}.jsonl"
+    threads: STUDY.compute.threads.miniature
+    params:
+        model=lambda wildcards: to_json(STUDY.models[wildcards.model]),
+        start=lambda wildcards, input: ["--start-from", os.path.dirname(input[0])] if input else [],
+        checkpoints=lambda wildcards: f"results/{STUDY.study}/miniature/checkpoints/{wildcards.model}",
+        folder=subpath(output[0], parent=True),
+    message:
+        "training the miniature {wildcards.model}"
+    shell:
+        "python -m workflow_scripts.miniature.pretrain --model {params.model:q} {params.start:q} --threads {threads}"
+        " --checkpoints {params.checkpoints:q} --output {params.folder:q} > {log:q} 2>&1"
+
+
+rule predictors_in_miniature:
+    output:
+        "resources/miniature/{miniature_predictor}/model.safetensors",
+    log:
+        "<logs>/miniature/pretrain/{miniature_predictor}.log",
+    benchmark:
+        "<benchmarks>/miniature/pretrain/{miniature_predictor}.jsonl"
+    threads: STUDY.compute.threads.miniature
+    params:
+        use=lambda wildcards: miniature_use(wildcards.miniature_predictor),
+        checkpoints=lambda wildcards: f"results/{STUDY.study}/miniature/checkpoints/{wildcards.miniature_predictor}",
+        folder=subpath(output[0], parent=True),
+    message:
+        "training the miniature {wildcards.miniature_predictor}"
+    shell:
+        "python -m workflow_scripts.miniature.predictors --name {wildcards.miniature_predictor} {params.use:q}"
+        " --threads {threads} --checkpoints {params.checkpoints:q} --output {params.folder:q} > {log:q} 2>&1"
