@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from workflow_scripts.curation.annotations import Record
 from workflow_scripts.curation.population import Population, gather, read_chosen, sample_id
-from workflow_scripts.curation.probe import Probe, probe
+from workflow_scripts.curation.probe import Probe, probe_in
 from workflow_scripts.curation.sampling import Stratum, Video, draw, stratify, weights
 from workflow_scripts.curation.video import Unusable
 from workflow_scripts.settings import InputError, Shares, cli, files
@@ -45,6 +45,7 @@ SCHEMA = pa.schema(
 )
 STATISTICS = ("dimension", "value", "records", "available", "sampled", "turns", "seconds")
 Row = tuple[str, str, str]  # video, reason, detail
+RESERVE = 16
 
 
 class Prober:
@@ -58,7 +59,12 @@ class Prober:
         """Probe the files and keep what was found."""
         with cli.progress(len(paths), "videos probed") as advance:
             outcomes = each(
-                partial(_probe, self.dataset), paths, workers=self.workers, timeout_s=self.timeout_s, lookahead=64
+                partial(probe_in, self.dataset),
+                paths,
+                workers=self.workers,
+                timeout_s=self.timeout_s,
+                lookahead=64,
+                preload=["pyarrow", "workflow_scripts.curation.probe"],
             )
             for path, outcome in zip(paths, outcomes, strict=True):
                 self.results[path] = self._judge(outcome)
@@ -72,10 +78,6 @@ class Prober:
         if outcome.value is None:
             return Unusable("undecodable", f"{type(outcome.error).__name__}: {outcome.error}")
         return outcome.value
-
-
-def _probe(dataset: Path, path: str) -> Probe | Unusable:
-    return probe(dataset / path)
 
 
 class _Gate:
@@ -105,16 +107,17 @@ def choose(
 ) -> tuple[list[tuple[Stratum, Video]], list[Row]]:
     """Draw `count` usable videos, no two with the same content; also the quarantine rows.
 
-    The draw is repeated with what the probes found until it meets no video that was not probed, so that the result is
-    that of probing one video after the other. Raises InputError where fewer than `count` are usable.
+    A few more than asked for are probed at once, to be replacements. The draw is repeated with what the probes found
+    until it meets no video that was not probed, so that the result is that of probing one after the other. Raises
+    InputError where fewer than `count` are usable.
     """
+    picks: list[tuple[Stratum, Video]] = []
     gate = _Gate(prober.results)
-    while True:
-        picks = draw(strata, weight, count, gate.accept)
-        if not gate.unknown:
-            break
+    draw(strata, weight, count + max(RESERVE, count // 50), gate.accept)
+    while gate.unknown:
         prober.run(gate.unknown)
         gate = _Gate(prober.results)
+        picks = draw(strata, weight, count, gate.accept)
     unusable = {path: result for path, result in prober.results.items() if isinstance(result, Unusable)}
     rows = gate.duplicates + [(path, result.reason, result.detail) for path, result in unusable.items()]
     if len(picks) < count:

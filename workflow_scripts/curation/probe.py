@@ -33,6 +33,11 @@ def probe(path: Path) -> Probe | Unusable:
         return unusable
 
 
+def probe_in(root: Path, path: str) -> Probe | Unusable:
+    """Probe a video whose path is relative to the root."""
+    return probe(root / path)
+
+
 def _probe_file(path: Path) -> Probe:
     with VideoFile(path) as video:
         index = video.index

@@ -16,7 +16,6 @@ from workflow_scripts.settings import InputError
 
 Format = Literal["caption", "open_ended", "multiple_choice"]
 FORMATS: tuple[Format, ...] = ("caption", "open_ended", "multiple_choice")
-DURATIONS: tuple[str, ...] = ("0_30_s", "30_60_s", "1_2_m", "2_3_m")
 PATH = Path(__file__).parents[2] / "resources" / "llava_video_178k.yaml"
 
 

@@ -11,7 +11,6 @@ import argparse
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from workflow_scripts.frames.rows import Recipe, Row, make_row
 from workflow_scripts.frames.sampling import uniform_indices
 from workflow_scripts.settings import InputError, cli, files
 from workflow_scripts.settings.workers import Outcome, each
@@ -36,17 +36,6 @@ SCHEMA = pa.schema(
         ("jpeg", pa.list_(pa.binary())),
     ]
 )
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How videos become rows."""
-
-    root: Path
-    budgets: tuple[int, ...]
-    max_pixels: int
-    jpeg_quality: int
 
 
 class FrameStore:
@@ -131,33 +120,6 @@ def shard_videos(videos: Iterable[str], shard: int, shards: int) -> list[str]:
     return sorted(set(videos))[shard::shards]
 
 
-def make_row(recipe: Recipe, video: str) -> Row | tuple[str, str]:
-    """One row of the store, or (reason, detail). Runs in a worker process that can be killed."""
-    from workflow_scripts.curation.video import Unusable
-    from workflow_scripts.frames.decode import decode
-
-    try:
-        decoded = decode(recipe.root / video, recipe.budgets, recipe.max_pixels)
-    except Unusable as unusable:
-        return unusable.reason, unusable.detail
-    return {
-        "video": video,
-        "n_frames": decoded.n_frames,
-        "duration_s": decoded.duration_s,
-        "fps": decoded.fps,
-        "frame_index": decoded.index,
-        "timestamp_s": decoded.timestamp_s,
-        "jpeg": [_jpeg(image, recipe.jpeg_quality) for image in decoded.images],
-    }
-
-
-def _jpeg(image: np.ndarray, quality: int) -> bytes:
-    # Full colour resolution: a study of what models see of colours should not blur them.
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0)
-    return buffer.getvalue()
-
-
 def write_shard(
     videos: Sequence[str], recipe: Recipe, output: Path, quarantine: Path, *, workers: int = 1, timeout_s: float = 600.0
 ) -> int:
@@ -169,7 +131,13 @@ def write_shard(
             pa.ipc.new_file(sink, SCHEMA) as writer,
             cli.progress(len(videos), "videos decoded") as advance,
         ):
-            outcomes = each(partial(make_row, recipe), videos, workers=workers, timeout_s=timeout_s)
+            outcomes = each(
+                partial(make_row, recipe),
+                videos,
+                workers=workers,
+                timeout_s=timeout_s,
+                preload=["pyarrow", "workflow_scripts.frames.rows", "workflow_scripts.frames.decode"],
+            )
             for video, outcome in zip(videos, outcomes, strict=True):
                 row = _judge(outcome, timeout_s)
                 if isinstance(row, tuple):

@@ -48,7 +48,7 @@ def _serve(function: Callable[[Any], Any], connection: Connection) -> None:
 
 class _Worker:
     def __init__(self, function: Callable[[Any], Any]) -> None:
-        context = multiprocessing.get_context("spawn")
+        context = multiprocessing.get_context("forkserver")
         self.connection, remote = context.Pipe()
         self.process = context.Process(target=_serve, args=(function, remote), daemon=True)
         self.process.start()
@@ -64,14 +64,22 @@ class _Worker:
 
 
 def each(
-    function: Callable[[Item], Value], items: Sequence[Item], *, workers: int, timeout_s: float, lookahead: int = 4
+    function: Callable[[Item], Value],
+    items: Sequence[Item],
+    *,
+    workers: int,
+    timeout_s: float,
+    lookahead: int = 4,
+    preload: Sequence[str] = (),
 ) -> Iterator[Outcome[Value]]:
     """Yield the outcome of `function(item)` for every item, in the order of `items`.
 
     function: a module-level function; it, its items and its values travel by pickle. timeout_s: seconds an item may
     take in a started worker before the worker is killed. lookahead: items a worker may run ahead of the slowest one,
-    which bounds the memory held by finished values.
+    which bounds the memory held by finished values. preload: modules to import once for all workers, in the server that
+    they are forked from.
     """
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(preload))
     pool = [_Worker(function) for _ in range(max(1, min(workers, len(items))))] if items else []
     finished: dict[int, Outcome[Value]] = {}
     dispatched = yielded = 0

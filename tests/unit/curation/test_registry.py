@@ -2,9 +2,9 @@
 
 import pytest
 
-from workflow_scripts.curation.registry import DURATIONS, registry
+from workflow_scripts.curation.registry import registry
 from workflow_scripts.curation.sources import source
-from workflow_scripts.settings import SUBSETS, InputError
+from workflow_scripts.settings import DURATIONS, SUBSETS, InputError
 
 PLACED = {
     "academic_source/Charades/RW587.mp4": "charades",

@@ -15,7 +15,8 @@ from PIL import Image
 
 from tests.commands import Finished, run
 from tests.footage import X264, painted, read_number, sequential, write_audio, write_video
-from workflow_scripts.frames.store import SCHEMA, FrameStore, Recipe, main, shard_videos, write_shard
+from workflow_scripts.frames.rows import Recipe
+from workflow_scripts.frames.store import SCHEMA, FrameStore, main, shard_videos, write_shard
 from workflow_scripts.settings import InputError
 
 GOOD = ["a/long.mp4", "b/short.mkv", "c/frames", "d/other.mp4"]

@@ -1,0 +1,51 @@
+"""One video to one row of the frame store."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How videos become rows."""
+
+    root: Path
+    budgets: tuple[int, ...]
+    max_pixels: int
+    jpeg_quality: int
+
+
+def make_row(recipe: Recipe, video: str) -> Row | tuple[str, str]:
+    """One row of the store, or (reason, detail). Runs in a worker process that can be killed."""
+    # The reader of the store imports this module, and needs no decoder.
+    from workflow_scripts.curation.video import Unusable
+    from workflow_scripts.frames.decode import decode
+
+    try:
+        decoded = decode(recipe.root / video, recipe.budgets, recipe.max_pixels)
+    except Unusable as unusable:
+        return unusable.reason, unusable.detail
+    return {
+        "video": video,
+        "n_frames": decoded.n_frames,
+        "duration_s": decoded.duration_s,
+        "fps": decoded.fps,
+        "frame_index": decoded.index,
+        "timestamp_s": decoded.timestamp_s,
+        "jpeg": [_jpeg(image, recipe.jpeg_quality) for image in decoded.images],
+    }
+
+
+def _jpeg(image: np.ndarray, quality: int) -> bytes:
+    # Full colour resolution: a study of what models see of colours should not blur them.
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0)
+    return buffer.getvalue()
