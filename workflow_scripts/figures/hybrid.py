@@ -23,8 +23,9 @@ from workflow_scripts.settings.cli import run
 
 NOTE = (
     "Scores in % of the metric's maximum; below, 95% intervals: for tuned models the paired interval of the change, "
-    "put around the score; for base and blind the score's own. Image mean and video mean: unweighted mean of the suite's "
-    "benchmarks. Bold: best allocation, where above the other allocations' intervals and with its own above the base."
+    "put around the score; for base and blind the score's own. Image mean and video mean: unweighted mean of the "
+    "suite's benchmarks. Bold: best allocation, where above the other allocations' intervals and with its own above "
+    "the base."
 )
 
 

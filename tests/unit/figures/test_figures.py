@@ -215,6 +215,7 @@ def test_a_run_that_the_experiment_lacks_is_named(
         "models": ["qwen2.5-vl-7b", "llava-1.5-7b"],
         "allocations": ["uniform-8"],
         "seeds": [1],
+        "eval_frames": [64],
     }
     flags = [*tables(), "--settings", json.dumps(experiment), "--output-stem", str(tmp_path / "o")]
     with pytest.raises(InputError, match=r"no row of .*llava-1\.5-7b"):
