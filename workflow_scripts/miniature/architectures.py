@@ -81,10 +81,10 @@ class TextSize:
 
 
 QWEN25_SIZES = {
-    "qwen2.5-vl-3b": TextSize(96, 4, 1, 224, tied=True),
+    "qwen2.5-vl-3b": TextSize(128, 4, 2, 320),
     "qwen2.5-vl-7b": TextSize(128, 5, 2, 320),
-    "qwen2.5-vl-32b": TextSize(160, 6, 1, 384),
-    "qwen2.5-vl-72b": TextSize(192, 7, 2, 384),
+    "qwen2.5-vl-32b": TextSize(128, 7, 2, 320),
+    "qwen2.5-vl-72b": TextSize(128, 9, 2, 320),
 }
 
 

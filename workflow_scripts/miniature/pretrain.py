@@ -1,7 +1,7 @@
 """Rule ``miniature.pretrain``: trains a miniature base model on drawn stills and a few short clips.
 
-The model is built from its architecture. Where ``--start-from`` names another trained miniature, it starts from that
-model's weights of the same name and shape: the vision tower of all Qwen2.5-VL sizes is one, as in the real family.
+The model is built from its architecture. Where ``--start-from`` names another trained miniature, it begins with that
+model's weights as far as they fit: the sizes of Qwen2.5-VL with the default's, the LLaVAs with its language model.
 Training goes through ``vlm`` as everything else does. It can be killed and goes on from the last checkpoint, with the
 same lessons.
 
@@ -25,6 +25,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from transformers import AutoTokenizer
 
 from workflow_scripts.miniature.architectures import build
 from workflow_scripts.miniature.lessons import FIRST_SEED, Phase, corpus, lesson
@@ -72,13 +73,30 @@ def _batches(blocks: Batches, workers: int) -> Iterator[dict[str, Tensor]]:
         yield from block
 
 
-def start_from(model: torch.nn.Module, folder: Path) -> tuple[int, int]:
-    """Copy every weight of ``folder`` that ``model`` has by the same name and shape; returns (copied, all) tensors."""
+def start_from(vlm: VLM, folder: Path) -> tuple[int, int]:
+    """Begin with the weights of the trained miniature in ``folder``; returns (tensors taken over, tensors of the model).
+
+    Taken over are tensors of the same name and shape; of the word embeddings and the output layer, the rows of the words
+    that both tokenizers know. Layers of the language model beyond the other's depth add nothing at first.
+    """
     weights = load_file(folder / "model.safetensors")
-    own = model.state_dict()
-    fitting = {name: tensor for name, tensor in weights.items() if name in own and own[name].shape == tensor.shape}
-    model.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in fitting.items()}, strict=False)
-    return len(fitting), len(own)
+    own = vlm.model.state_dict()
+    theirs = AutoTokenizer.from_pretrained(folder).get_vocab()
+    shared = [(i, theirs[word]) for word, i in vlm.tokenizer.get_vocab().items() if word in theirs]
+    into, source = (torch.tensor(rows) for rows in zip(*shared, strict=True))
+    taken = 0
+    for name, tensor in own.items():
+        if name.endswith(("embed_tokens.weight", "lm_head.weight")) and name in weights:
+            tensor[into] = weights[name][source].to(tensor.dtype)
+        elif name in weights and weights[name].shape == tensor.shape:
+            tensor.copy_(weights[name])
+        elif "language_model.layers" in name and name.endswith(("o_proj.weight", "down_proj.weight")):
+            tensor.zero_()
+            continue
+        else:
+            continue
+        taken += 1
+    return taken, len(own)
 
 
 def answered(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
@@ -146,7 +164,7 @@ def pretrain(settings: ModelSettings, args: argparse.Namespace) -> None:
     vlm = load(settings.model_copy(update={"source": str(initial), "revision": None}))
     model = vlm.model
     model.train()
-    copied = start_from(model, args.start_from) if args.start_from else (0, 0)
+    copied = start_from(vlm, args.start_from) if args.start_from else (0, 0)
     decay = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decay, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
