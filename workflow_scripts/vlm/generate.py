@@ -1,6 +1,7 @@
 """Answers from a model: greedy text, and the likelihood of single-token options."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,13 +29,16 @@ def generate(vlm: VLM, examples: Sequence[Example], *, max_new_tokens: int, stop
         return []
     batch = collate(vlm, [encode(vlm, example, supervise=False) for example in examples], padding_side="left")
     inputs = {key: tensor.to(vlm.device) for key, tensor in batch.items()}
-    saved = vlm.model.generation_config
-    vlm.model.generation_config = _greedy(vlm, max_new_tokens)
+    # The values saved with a model fill whatever a call leaves unset, penalties included, so they are put aside. An
+    # adapter's wrapper passes calls on to the model below, which has its own.
+    model: Any = vlm.model.get_base_model() if hasattr(vlm.model, "get_base_model") else vlm.model
+    saved = model.generation_config
+    model.generation_config = _greedy(vlm, max_new_tokens)
     try:
         with torch.inference_mode():
-            tokens = vlm.model.generate(**inputs)  # type: ignore[operator]
+            tokens = model.generate(**inputs)
     finally:
-        vlm.model.generation_config = saved
+        model.generation_config = saved
     answers = vlm.tokenizer.batch_decode(tokens[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
     return [_cut(answer, stop) for answer in answers]
 

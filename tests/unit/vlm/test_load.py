@@ -9,11 +9,13 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from workflow_scripts.settings import InputError, ModelSettings
+from workflow_scripts.vlm.conversation import Example
 from workflow_scripts.vlm.encode import collate, encode
+from workflow_scripts.vlm.generate import generate
 from workflow_scripts.vlm.load import VLM, load
 from workflow_scripts.vlm.parts import part_of, parts
 
-from .conftest import MODELS, examples
+from .conftest import DIALOGUE, MODELS, examples
 
 
 def logits(vlm: VLM) -> torch.Tensor:
@@ -65,7 +67,10 @@ def test_an_adapter_is_merged(vlm: VLM, settings_of: Callable[[str], ModelSettin
     wrapped = VLM(base.settings, base.family, tuned, base.processor, base.config)
     expected = logits(wrapped)
     assert sum(len(group) for group in parts(wrapped).values()) == len(list(tuned.named_parameters()))
-    merged = logits(load(vlm.settings, adapter=tmp_path))
+    reloaded = load(vlm.settings, adapter=tmp_path)
+    prompt = [Example(DIALOGUE[:1], None)]
+    assert generate(wrapped, prompt, max_new_tokens=6) == generate(reloaded, prompt, max_new_tokens=6)
+    merged = logits(reloaded)
     torch.testing.assert_close(merged, expected, atol=1e-3, rtol=1e-3)
     assert (merged - logits(vlm)).abs().max() > 1e-2
 

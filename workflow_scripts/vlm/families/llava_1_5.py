@@ -54,7 +54,7 @@ class Llava15(Family):
         return [{"type": "image"} for _ in range(len(media))]
 
     def prepare_images(self, vlm: "VLM", images: Images) -> Prepared:
-        """``pixel_values [images, 3, H, W]`` and ``image_sizes [images, 2]``: the pixels left of each image after pooling."""
+        """``pixel_values [images, 3, H, W]`` and ``image_sizes [images, 2]``, the pixels left after pooling."""
         return self._prepare(vlm, list(images), stride=1)
 
     def prepare_clip(self, vlm: "VLM", clip: Clip) -> Prepared:
