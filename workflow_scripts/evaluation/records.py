@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from workflow_scripts.evaluation.model import Shown
@@ -127,12 +128,11 @@ def scores(
     rows = []
     for metric in benchmark.metrics:
         names = [metric.task] if metric.task else list(tasks)
-        values = [
-            (_value(benchmark, results, name, metric.metric), len(tasks[name].eval_docs_no_media)) for name in names
-        ]
-        total = sum(n for _, n in values)
-        value = values[0][0] if len(values) == 1 else sum(value * n for value, n in values) / total
-        rows.append(_row(benchmark, metric.task, metric.metric, metric.category, value, metric.maximum, total))
+        values = [_value(benchmark, results, name, metric.metric) for name in names]
+        counts = [sum(metric.metric in sample for sample in samples[name]) for name in names]
+        # One task's number is passed on as it is, not through arithmetic.
+        value = values[0] if len(values) == 1 else float(np.average(values, weights=counts))
+        rows.append(_row(benchmark, metric.task, metric.metric, metric.category, value, metric.maximum, sum(counts)))
     listed = {row["category"] for row in rows}
     found = _categories(benchmark, tasks, samples)
     return rows + [row for row in found if len(found) > 1 and row["category"] not in listed]

@@ -155,7 +155,8 @@ def mvbench(total: int, number: int) -> Benchmark:
     for (name, (event, ability, folder)), n in zip(MVBENCH.items(), parts(total, len(MVBENCH)), strict=True):
         yes_no = name == "object_existence"
         share = Share(n, 2 if yes_no else VALUES[ability])
-        letters = positions(rng, n, 2 if yes_no else 4)
+        # "yes" and "no" keep their order: what is balanced then is how often each is right.
+        letters = [None] * n if yes_no else positions(rng, n)
         rows: list[Row] = []
         while share.left:
             # The clips of moving_direction serve moving_attribute too, as far as their answers balance.
