@@ -9,7 +9,6 @@ a checkpoint and end it with exit status 75 (try again).
 """
 
 import argparse
-import logging
 import os
 import shutil
 import sys
@@ -175,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     threads = max(1, options.threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     torch.set_num_threads(threads)
     workers = min(8, threads // 2) if options.workers is None else options.workers
-    logging.getLogger("accelerate").setLevel(logging.WARNING)
+    transformers.logging.disable_progress_bar()
     try:
         train(
             options.spec,

@@ -113,7 +113,7 @@ class VideoTrainer(Trainer):
         self.saving = False
         self.seconds = {"data": 0.0, "compute": 0.0}
         self.line: dict[str, Any] = {}
-        self.line_began = time.perf_counter()
+        self.line_began = self.backward_ended = time.perf_counter()
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         dataset = self.train_dataset
@@ -183,7 +183,8 @@ class VideoTrainer(Trainer):
             "loss": value,
             "rates": {group["part"]: group["lr"] for group in self.optimizer.param_groups},
         }
-        self.seconds["compute"] = time.perf_counter() - began
+        self.backward_ended = time.perf_counter()
+        self.seconds["compute"] = self.backward_ended - began
         return loss
 
     def compute_loss(
@@ -203,8 +204,7 @@ class VideoTrainer(Trainer):
 
     def note_optimizer_step(self) -> None:
         """Count the time since the backward pass (clipping, optimizer) as compute."""
-        busy = self.seconds["data"] + self.seconds["compute"]
-        self.seconds["compute"] += max(0.0, time.perf_counter() - self.line_began - busy)
+        self.seconds["compute"] += time.perf_counter() - self.backward_ended
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Write the step's line; the Trainer calls this after every step, and once more at the end."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,27 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     for before, after in zip(lines(whole), lines(resumed), strict=True):
         assert {**before, "seconds": None} == {**after, "seconds": None}
+
+
+def test_a_run_told_to_stop_saves_and_says_so(
+    run_train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    step = VideoTrainer.training_step
+
+    def signalled(self: VideoTrainer, *arguments: Any) -> torch.Tensor:
+        if self.state.global_step == 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, *arguments)
+
+    handler = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patched:
+        patched.setattr(VideoTrainer, "training_step", signalled)
+        with pytest.raises(SystemExit) as stopped:
+            run_train()
+    assert stopped.value.code == 75
+    assert "stopped: SIGTERM at step 3 of 6; the same command goes on" in capsys.readouterr().err
+    assert signal.getsignal(signal.SIGTERM) == handler
+    assert len(lines(run_train())) == 6
 
 
 def test_a_loss_that_is_no_number_stops_the_run(
