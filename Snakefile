@@ -27,9 +27,11 @@ include: "rules/figures.smk"
 include: "rules/provenance.smk"
 
 
+# Evaluations are named although the figures imply them: Snakemake makes a deleted file again only where asked for it.
 rule all:
     default_target: True
     input:
+        rules.scores.input,
         rules.figures.input,
         rules.scores.output,
         rules.deltas.output,

@@ -27,7 +27,7 @@ def test_bad_settings(snakemake: Snakemake, overlay: str, said: list[str]) -> No
 
 
 def test_a_missing_dataset_that_is_to_be_there_is_named(snakemake: Snakemake) -> None:
-    done = snakemake("--dry-run", "training_data", overlay="dataset: {ready: data/arrived}")
+    done = snakemake("training_data", "--dry-run", overlay="dataset: {ready: data/arrived}")
     assert done.returncode != 0
     assert "data/arrived" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

@@ -39,7 +39,7 @@ def test_the_paper_is_planned_without_data_weights_or_gpu(snakemake: Snakemake, 
 
 
 def test_a_figure_names_only_what_it_needs(snakemake: Snakemake) -> None:
-    planned = jobs(snakemake("--dry-run", "--quiet", "rules", "results/paper/figures/scale.pdf"))
+    planned = jobs(snakemake("results/paper/figures/scale.pdf", "--dry-run", "--quiet", "rules"))
     assert planned["scale"] == planned["figure_scores"] == planned["figure_deltas"] == 1
     assert planned["train"] == 4 * 3
     assert planned["evaluate"] == 2 * (4 * 3 + 4 + 4)
@@ -49,7 +49,7 @@ def test_a_figure_names_only_what_it_needs(snakemake: Snakemake) -> None:
 
 
 def test_a_figure_has_its_name_as_a_target(snakemake: Snakemake) -> None:
-    planned = jobs(snakemake("--dry-run", "--quiet", "rules", "training_data"))
+    planned = jobs(snakemake("training_data", "--dry-run", "--quiet", "rules"))
     assert planned == {"inventory": 1, "manifest": 1, "training_data": 1}
 
 
