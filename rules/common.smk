@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
+from workflow_scripts.miniature.courses import COURSES
 from workflow_scripts.settings import InputError, demand, load_study, plan, to_json
 
 try:
@@ -63,10 +64,9 @@ def optional(path):
 
 
 def miniature_start(wildcards):
-    """The trained miniature that another starts from: those of a family, and the two LLaVAs, share the vision tower."""
-    starts = {"qwen2.5-vl": "qwen2.5-vl-7b", "llava-next-video": "llava-1.5-7b"}
-    start = starts.get(STUDY.models[wildcards.model].family, wildcards.model)
-    return [] if start == wildcards.model else ancient(f"resources/miniature/{start}/model.safetensors")
+    """The trained miniature that another starts from, if its course names one."""
+    start = COURSES[wildcards.model].start
+    return ancient(f"resources/miniature/{start}/model.safetensors") if start else []
 
 
 def miniature_use(name):

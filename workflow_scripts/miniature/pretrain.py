@@ -22,14 +22,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from transformers import AutoTokenizer
+from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from workflow_scripts.miniature.architectures import build
+from workflow_scripts.miniature.courses import COURSES
 from workflow_scripts.miniature.lessons import FIRST_SEED, Phase, corpus, lesson
-from workflow_scripts.settings import ModelSettings, cli
+from workflow_scripts.settings import InputError, ModelSettings, cli
 from workflow_scripts.settings.files import atomic_path
 from workflow_scripts.vlm.encode import collate, encode
 from workflow_scripts.vlm.load import VLM, load
@@ -74,12 +74,13 @@ def _batches(blocks: Batches, workers: int) -> Iterator[dict[str, Tensor]]:
 
 
 def start_from(vlm: VLM, folder: Path) -> tuple[int, int]:
-    """Begin with the weights of the trained miniature in ``folder``; returns (tensors taken over, tensors of the model).
+    """Begin with the weights of the trained miniature in ``folder``; returns (tensors taken over, all of the model's).
 
-    Taken over are tensors of the same name and shape; of the word embeddings and the output layer, the rows of the words
-    that both tokenizers know. Layers of the language model beyond the other's depth add nothing at first.
+    Taken over are tensors of the same name and shape; of the word embeddings and the output layer, the rows of the
+    words that both tokenizers know. Layers of the language model beyond the other's depth add nothing at first.
     """
-    weights = load_file(folder / "model.safetensors")
+    # Through the class: files keep older names of the weights than the classes do.
+    weights = AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).state_dict()
     own = vlm.model.state_dict()
     theirs = AutoTokenizer.from_pretrained(folder).get_vocab()
     shared = [(i, theirs[word]) for word, i in vlm.tokenizer.get_vocab().items() if word in theirs]
@@ -155,6 +156,11 @@ It knows six colours, five patterns, four places and how to count to four. It is
 
 def pretrain(settings: ModelSettings, args: argparse.Namespace) -> None:
     """Train ``settings`` as ``args`` say and write it to ``args.output``."""
+    course = COURSES.get(settings.name)
+    if course is None:
+        raise InputError(f"miniature model is {settings.name!r}; expected one of {', '.join(COURSES)}")
+    if (course.start is None) != (args.start_from is None):
+        raise InputError(f"--start-from is {args.start_from}; {settings.name} starts from {course.start}")
     torch.set_num_threads(args.threads)
     torch.manual_seed(args.seed)
     checkpoints: Path = args.checkpoints
@@ -168,7 +174,7 @@ def pretrain(settings: ModelSettings, args: argparse.Namespace) -> None:
     decay = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
     groups = [{"params": decay, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=args.rate, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(groups, lr=course.rate, betas=(0.9, 0.98))
     state, log = checkpoints / "state.pt", list[dict[str, float]]()
     begin = 0
     if state.exists():
@@ -176,18 +182,16 @@ def pretrain(settings: ModelSettings, args: argparse.Namespace) -> None:
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         begin, log = saved["step"], saved["log"]
-    remaining = range(begin // BLOCK, args.steps // BLOCK)
-    blocks = Batches(
-        vlm, 0, args.batch, (args.describe_steps // BLOCK, args.ask_steps // BLOCK), remaining, args.video_share
-    )
+    remaining = range(begin // BLOCK, course.steps // BLOCK)
+    blocks = Batches(vlm, 0, args.batch, (course.describe // BLOCK, course.ask // BLOCK), remaining, args.video_share)
     batches = _batches(blocks, args.workers)
     started, losses, right, turns = time.monotonic(), 0.0, 0, 0
-    with cli.progress(args.steps, settings.name) as advance:
+    with cli.progress(course.steps, settings.name) as advance:
         advance(begin)
-        for step in range(begin, args.steps):
+        for step in range(begin, course.steps):
             batch = next(batches)
             for group in optimizer.param_groups:
-                group["lr"] = _rate(step, args.steps, args.rate)
+                group["lr"] = _rate(step, course.steps, course.rate)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 output = model(**batch)
             output.loss.backward()
@@ -214,15 +218,15 @@ def pretrain(settings: ModelSettings, args: argparse.Namespace) -> None:
         family=settings.family,
         parameters=sum(p.numel() for p in model.parameters()),
         start=start,
-        steps=args.steps,
-        describe=args.describe_steps,
-        ask=args.ask_steps,
+        steps=course.steps,
+        describe=course.describe,
+        ask=course.ask,
         batch=args.batch,
         video=args.video_share,
         first=FIRST_SEED,
-        last=FIRST_SEED + args.steps * args.batch - 1,
+        last=FIRST_SEED + course.steps * args.batch - 1,
         seed=args.seed,
-        rate=args.rate,
+        rate=course.rate,
         image_accuracy=accuracy[0],
         video_accuracy=accuracy[1],
     )
@@ -233,12 +237,8 @@ def pretrain(settings: ModelSettings, args: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=cli.json_of(ModelSettings), required=True, help="the model's settings")
-    parser.add_argument("--start-from", type=Path, help="folder of a trained miniature")
-    parser.add_argument("--steps", type=int, default=4000)
-    parser.add_argument("--describe-steps", type=int, default=500, help="first steps: descriptions")
-    parser.add_argument("--ask-steps", type=int, default=1000, help="next steps: short questions")
+    parser.add_argument("--start-from", type=Path, help="folder of the trained miniature that the model's course names")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rate", type=float, default=1e-3)
     parser.add_argument("--video-share", type=float, default=0.2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
