@@ -40,6 +40,7 @@ def evaluate(model: Answerer, benchmarks: Sequence[BenchmarkSettings], tasks: Ta
     task needs a judge.
     """
     from lmms_eval.evaluator import simple_evaluate
+    from lmms_eval.tasks import TaskManager
 
     asked = [task for benchmark in benchmarks for task in tasks[benchmark.name].values()]
     for task in asked:
@@ -49,6 +50,8 @@ def evaluate(model: Answerer, benchmarks: Sequence[BenchmarkSettings], tasks: Ta
         results: dict[str, Any] = simple_evaluate(
             model=model,
             tasks=asked,
+            # They are loaded already; the default would read the thousands of task files of lmms-eval.
+            task_manager=TaskManager(include_defaults=False),
             use_cache=None,
             log_samples=True,
             bootstrap_iters=0,

@@ -141,6 +141,9 @@ class Answerer(lmms):
         kinds = ", ".join(type(visual).__name__ for visual in shown)
         raise InputError(f"task {request.task}: question {request.doc_id} shows {kinds}; expected images, or one video")
 
+    def clean(self) -> None:
+        """Keep the model: upstream frees it here to make room for a judge, and there is none."""
+
     def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
         """Not served."""
         raise InputError("a task asks for likelihoods; expected tasks with output_type generate_until")

@@ -107,7 +107,7 @@ def mmstar(total: int, number: int) -> Benchmark:
     rows: list[Row] = []
     for (detail, (category, ability, fewest, most)), n in zip(MMSTAR.items(), parts(total, len(MMSTAR)), strict=True):
         chosen = _chosen(scenes, ability, n, fewest, most)
-        for (scene, question), position in zip(chosen, positions(rng, n), strict=True):
+        for (scene, question), position in zip(chosen, positions(rng, n, start=len(rows)), strict=True):
             asked = item(question, "mmstar", position)
             rows.append(
                 {
@@ -129,7 +129,8 @@ def mmbench(total: int, number: int) -> Benchmark:
     scenes = _scenes(number)
     rows: list[Row] = []
     for (ability, category), n in zip(MMBENCH.items(), parts(total, len(MMBENCH)), strict=True):
-        for (scene, question), position in zip(_chosen(scenes, ability, n), positions(rng, n), strict=True):
+        chosen = _chosen(scenes, ability, n)
+        for (scene, question), position in zip(chosen, positions(rng, n, start=len(rows)), strict=True):
             asked = item(question, "mmbench", position)
             rows.append(
                 {

@@ -41,9 +41,12 @@ def parts(total: int, n: int) -> list[int]:
     return [total // n + (i < total % n) for i in range(n)]
 
 
-def positions(rng: random.Random, n: int, letters: int = 4) -> list[int]:
-    """Where the right option stands in each of ``n`` questions: every place equally often, in random order."""
-    places = [i % letters for i in range(n)]
+def positions(rng: random.Random, n: int, letters: int = 4, start: int = 0) -> list[int]:
+    """Where the right option stands in each of ``n`` questions: every place equally often, in random order.
+
+    ``start`` is how many questions went before: what does not divide evenly goes on where they left off.
+    """
+    places = [(start + i) % letters for i in range(n)]
     rng.shuffle(places)
     return places
 

@@ -94,7 +94,12 @@ def _suffix(index: int) -> str:
 
 def _letters(rng: random.Random, abilities: list[str]) -> Iterator[int]:
     """Positions of the right option, balanced within each ability, in the order of the questions."""
-    each = {ability: iter(positions(rng, abilities.count(ability))) for ability in dict.fromkeys(abilities)}
+    each: dict[str, Iterator[int]] = {}
+    start = 0
+    for ability in dict.fromkeys(abilities):
+        n = abilities.count(ability)
+        each[ability] = iter(positions(rng, n, start=start))
+        start += n
     return (next(each[ability]) for ability in abilities)
 
 

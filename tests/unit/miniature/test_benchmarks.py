@@ -128,7 +128,7 @@ def test_letters_and_yes_and_no_are_balanced(drawn: dict[str, Benchmark]) -> Non
             answers[asked.options.index(asked.answer)] += 1
         n = len(asked.options)
         assert len(answers) == n, task
-        assert max(answers.values()) - min(answers.values()) <= 4, (task, answers)
+        assert max(answers.values()) - min(answers.values()) <= 1, (task, answers)
 
 
 def test_no_value_is_likelier_than_another(drawn: dict[str, Benchmark]) -> None:
