@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
-from workflow_scripts.miniature.courses import COURSES
+from workflow_scripts.miniature.courses import COURSES, PREDICTOR_STARTS
 from workflow_scripts.settings import InputError, demand, load_study, plan, to_json
 
 try:
@@ -65,7 +65,8 @@ def optional(path):
 
 def miniature_start(wildcards):
     """The trained miniature that another starts from, if its course names one."""
-    start = COURSES[wildcards.model].start
+    name = wildcards.get("model") or wildcards.miniature_predictor
+    start = COURSES[name].start if name in COURSES else PREDICTOR_STARTS.get(name)
     return ancient(f"resources/miniature/{start}/model.safetensors") if start else []
 
 

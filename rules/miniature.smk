@@ -70,6 +70,8 @@ rule pretrain:
 
 
 rule predictors_in_miniature:
+    input:
+        miniature_start,
     output:
         "resources/miniature/{miniature_predictor}/model.safetensors",
     log:
@@ -79,10 +81,11 @@ rule predictors_in_miniature:
     threads: STUDY.compute.threads.miniature
     params:
         use=lambda wildcards: miniature_use(wildcards.miniature_predictor),
+        start=lambda wildcards, input: ["--start-from", os.path.dirname(input[0])] if input else [],
         checkpoints=lambda wildcards: f"results/{STUDY.study}/miniature/checkpoints/{wildcards.miniature_predictor}",
         folder=subpath(output[0], parent=True),
     message:
         "training the miniature {wildcards.miniature_predictor}"
     shell:
         "python -m workflow_scripts.miniature.predictors --name {wildcards.miniature_predictor} {params.use:q}"
-        " --threads {threads} --checkpoints {params.checkpoints:q} --output {params.folder:q} > {log:q} 2>&1"
+        " {params.start:q} --threads {threads} --checkpoints {params.checkpoints:q} --output {params.folder:q} > {log:q} 2>&1"

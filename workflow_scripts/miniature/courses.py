@@ -27,3 +27,6 @@ COURSES = {
     "llava-1.5-7b": Course(2400, describe=500, ask=1100),
     "llava-next-video-7b": Course(600, ask=200, start="llava-1.5-7b"),
 }
+
+# The trained base that a predictor starts from; the others start from random weights.
+PREDICTOR_STARTS = {"predictor-qwen2.5-vl-3b": "qwen2.5-vl-3b"}

@@ -12,7 +12,6 @@ Writes into ``--output``: the model (bfloat16 safetensors), its processor, ``tra
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import math
 import random
@@ -29,6 +28,7 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer
 from workflow_scripts.miniature.architectures import build
 from workflow_scripts.miniature.courses import COURSES
 from workflow_scripts.miniature.lessons import FIRST_SEED, Phase, corpus, lesson
+from workflow_scripts.miniature.shipping import ship
 from workflow_scripts.settings import InputError, ModelSettings, cli
 from workflow_scripts.settings.files import atomic_path
 from workflow_scripts.vlm.encode import collate, encode
@@ -127,18 +127,6 @@ def _rate(step: int, steps: int, peak: float, warmup: int = 50) -> float:
     return peak * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup))))
 
 
-def _save(vlm: VLM, folder: Path, log: list[dict[str, float]], card: str) -> None:
-    with atomic_path(folder) as partial:
-        partial.mkdir(parents=True)
-        vlm.model.to(torch.bfloat16).save_pretrained(partial)
-        vlm.processor.save_pretrained(partial)
-        (partial / "training.jsonl").write_text("".join(json.dumps(row) + "\n" for row in log))
-        (partial / "README.md").write_text(card)
-        names = sorted(path.name for path in partial.iterdir())
-        sums = [f"{hashlib.sha256((partial / name).read_bytes()).hexdigest()}  {name}\n" for name in names]
-        (partial / "SHA256SUMS").write_text("".join(sums))
-
-
 CARD = """# {name}
 
 A miniature of the {family} family for tests and demonstrations: {parameters:,} parameters, random at first{start}, then
@@ -230,7 +218,12 @@ def pretrain(settings: ModelSettings, args: argparse.Namespace) -> None:
         image_accuracy=accuracy[0],
         video_accuracy=accuracy[1],
     )
-    _save(vlm, args.output, log, card)
+
+    def save(folder: Path) -> None:
+        model.to(torch.bfloat16).save_pretrained(folder)
+        vlm.processor.save_pretrained(folder)
+
+    ship(args.output, save, log, card)
     shutil.rmtree(checkpoints)
 
 
