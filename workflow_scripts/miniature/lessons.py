@@ -53,8 +53,7 @@ def _as_a_benchmark(rng: random.Random, question: Question, media: Literal["imag
         return _plainly(rng, question)
     if not question.is_yes_no and rng.random() < 0.4:
         question = question.as_yes_no(rng.random() < 0.5, rng)
-    styles = [style for style in wording.styles(question, media) if "adaptation_open" not in style]
-    return wording.render(question, rng.choice(styles))
+    return wording.render(question, rng.choice(wording.styles(question, media)))
 
 
 def _turns(exchanges: list[tuple[str, str]]) -> tuple[Turn, ...]:

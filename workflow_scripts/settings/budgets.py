@@ -23,7 +23,10 @@ class DinoSettings(Section):
     revision: str | None = Field(None, description="Commit of the repository. null: not pinned.")
     frames: int = Field(64, ge=2, description="Candidate frames, uniformly sampled; an admissible budget.")
     similarity_threshold: float = Field(
-        0.83, gt=-1, lt=1, description="Cosine similarity below which a frame is new (LongVU's value)."
+        0.83,
+        gt=-1,
+        lt=1,
+        description="Cosine similarity that a candidate frame must have to a sampled frame beside it (LongVU's value).",
     )
     resolution: int = Field(224, ge=14, description="Side of the square that a frame is scaled to, in pixels.")
 
