@@ -15,7 +15,7 @@ QUESTION = (
 
 
 class DinoSettings(Section):
-    """hybrid-dinov2: frames whose similarity to the last kept frame is below a threshold count."""
+    """hybrid-dinov2: the smallest budget whose frames stand for the frames between them."""
 
     source: str = Field(
         "facebook/dinov2-base", min_length=1, description="Repository on the model hub, or a local folder."
