@@ -26,6 +26,9 @@ from workflow_scripts.vlm.media import Clip, Media
 
 GREY = 128
 NEW_TOKENS = 128  # where a task sets no limit: far above what any of the eight asks for
+# lmms-eval's delimiter of few-shot examples, its stop for every task that sets none. It would cut an answer that opens
+# with a paragraph of its own, so lmms-eval's wrappers of these models drop it too.
+NOT_A_STOP = "\n\n"
 
 
 @dataclass(frozen=True)
@@ -157,5 +160,5 @@ def _request(arguments: tuple[Any, ...]) -> Request:
     """A request of lmms-eval: (prompt, generation settings, doc_to_visual, row, task, split)."""
     prompt, settings, _, doc_id, task, split = arguments
     until = settings.get("until") or ()
-    stop = (until,) if isinstance(until, str) else tuple(until)
+    stop = tuple(text for text in ([until] if isinstance(until, str) else until) if text != NOT_A_STOP)
     return Request(task, split, doc_id, prompt, int(settings.get("max_new_tokens") or NEW_TOKENS), stop)

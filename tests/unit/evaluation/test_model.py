@@ -42,9 +42,10 @@ def test_answers_are_in_the_order_of_the_questions_and_batches_hold_one_task(
     assert answers == expected
     assert max(size for size, *_ in model.vlm.batches) == 7
     # MME allows 16 new tokens, POPE 128, MMBench 1024 and stops at another speaker; MMStar says nothing.
+    # lmms-eval's own "\n\n", for those that set no stop, is none: a verbose answer has several paragraphs.
     assert {limits for _, *limits_list in model.vlm.batches for limits in [tuple(limits_list)]} == {
-        (16, ("\n\n",)),
-        (128, ("\n\n",)),
+        (16, ()),
+        (128, ()),
         (1024, ("ASSISTANT:",)),
     }
 
