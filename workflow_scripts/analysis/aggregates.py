@@ -13,7 +13,9 @@ Definitions, by metric:
   `pope_yes_ratio` is lmms-eval's: the share of "yes" in the ground truth, not in the responses.
 - `average` (MMStar): the unweighted mean over second-level categories of the accuracy in each.
 - `mvbench_accuracy`: percent right of the questions with a non-empty response.
-- `gpt_eval_score` (MMBench, judge-free), `videomme_perception_score`, `avg_accuracy` (TempCompass): percent right.
+- `gpt_eval_score` (MMBench, judge-free): percent right of the main questions, those with an index below 10^6; one is
+  right only if its copies with shifted options, at index + k * 10^6, are right too (CircularEval).
+- `videomme_perception_score`, `avg_accuracy` (TempCompass): percent right.
 - `mmmu_acc` (Video-MMMU) and every metric not named here: mean score, times 100 where the maximum is 100.
 - A benchmark of several tasks (MVBench, TempCompass, Video-MMMU): the mean of its tasks' scores, weighted by their
   numbers of questions.
@@ -29,6 +31,8 @@ from numpy.typing import NDArray
 from workflow_scripts.settings import InputError
 
 Array = NDArray[np.float64]
+CIRCULAR = "gpt_eval_score"
+CIRCULAR_STRIDE = 1_000_000
 MME_COGNITION = ("commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning")
 
 
@@ -116,6 +120,25 @@ def _mme(responses: pd.DataFrame, scale: float) -> tuple[Array, Callable[[Array]
     return features, lambda sums: n * _mean_of_present(_group_means(sums))
 
 
+def _circular(responses: pd.DataFrame, scale: float) -> tuple[Array, Callable[[Array], Array]]:
+    index = _circular_index(responses)
+    right = responses["score"].groupby(index % CIRCULAR_STRIDE).transform("min").to_numpy(float)
+    main = (index < CIRCULAR_STRIDE).to_numpy(float)
+    features, _ = _grouped(right * main, main, [""] * len(main))
+    return features, lambda sums: scale * _group_means(sums)[..., 0]
+
+
+def _circular_index(responses: pd.DataFrame) -> pd.Series:
+    """MMBench's index of each response: the last part of its question_id."""
+    ids = responses["question_id"].astype(str)
+    index = pd.to_numeric(ids.str.rpartition("/")[2], errors="coerce")
+    if index.isna().any():
+        raise InputError(
+            f"metric {CIRCULAR}: question_id is {ids[index.isna()].iloc[0]!r}; expected MMBench's index, a number"
+        )
+    return index.astype("int64")
+
+
 def _pope_counts(responses: pd.DataFrame) -> Array:
     said = responses["response"].fillna("").str.lower().str.strip()
     truth = responses["answer"].str.lower().str.strip()
@@ -157,6 +180,7 @@ AGGREGATES: dict[str, Features] = {
     "pope_f1_score": _pope("f1"),
     "pope_yes_ratio": _pope_yes_ratio,
     "average": _mean_of_categories,
+    CIRCULAR: _circular,
     "mvbench_accuracy": _mean_of_answered,
 }
 
@@ -170,10 +194,16 @@ def questions_of(metric: str, responses: pd.DataFrame) -> pd.DataFrame:
     return responses
 
 
+def count(metric: str, responses: pd.DataFrame) -> int:
+    """The number of questions that a metric is over; shifted copies of a question are no questions of their own."""
+    rows = questions_of(metric, responses)
+    return int((_circular_index(rows) < CIRCULAR_STRIDE).sum()) if metric == CIRCULAR else len(rows)
+
+
 def statistic(metric: str, maximum: float, responses: pd.DataFrame, clusters: Sequence[str]) -> Statistic:
     """The score `metric` of one task.
 
-    responses: the task's rows, with columns cluster, category, response, answer, score (0 to 1, no nan).
+    responses: the task's rows, with columns question_id, cluster, category, response, answer, score (0 to 1, no nan).
     clusters: every cluster of the benchmark, sorted; the order of the rows of `sums`.
     Scores are in 0..1 where `maximum` is 1, else percent (MME: its own points).
     """

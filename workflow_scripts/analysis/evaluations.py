@@ -113,11 +113,11 @@ def _benchmark(path: Path, name: str, rows: pd.DataFrame, answers: pd.DataFrame)
         if len(named) == len(of_metric) == 1:
             tasks = named
         parts = {task: _of_task(str(metric), maximum, answers, task, clusters) for task in tasks}
-        weights = [float((answers["task"] == task).sum()) for task in tasks]
+        weights = [float(aggregates.count(str(metric), answers[answers["task"] == task])) for task in tasks]
         joined = aggregates.averaged(list(parts.values()), weights) if len(parts) > 1 else parts[tasks[0]]
         for row in of_metric.to_dict("records"):
             _check(path, name, row, parts.get(row["task"], joined))
-        metrics[str(metric)] = (joined, maximum, len(aggregates.questions_of(str(metric), answers)))
+        metrics[str(metric)] = (joined, maximum, aggregates.count(str(metric), answers))
     if not metrics:
         raise InputError(f"file {path}/scores.json: no row of {name} with category all; expected its main metric")
     categories: dict[str, tuple[str, Statistic, float, int]] = {}
@@ -128,14 +128,14 @@ def _benchmark(path: Path, name: str, rows: pd.DataFrame, answers: pd.DataFrame)
         if len(part) < len(answers) or len(aggregates.questions_of(metric, answers)) < len(answers):
             found = aggregates.statistic(metric, float(row["maximum"]), part, clusters)
             _check(path, name, row, found)
-            n = len(aggregates.questions_of(metric, part))
+            n = aggregates.count(metric, part)
             categories[str(row["category"])] = (metric, found, float(row["maximum"]), n)
     main, (_, maximum, _) = next(iter(metrics.items()))
     for key, part in answers.groupby("category"):
         metric = aggregates.category_metric(main, str(key))
         largest = 200.0 if metric.startswith("mme_") else maximum
         found = aggregates.statistic(metric, largest, part, clusters)
-        categories.setdefault(str(key), (metric, found, largest, len(part)))
+        categories.setdefault(str(key), (metric, found, largest, aggregates.count(metric, part)))
     return Benchmark(name, answers, clusters, metrics, categories)
 
 

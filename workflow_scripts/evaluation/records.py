@@ -29,6 +29,8 @@ Samples = Mapping[str, Sequence[Row]]  # lmms-eval's logged samples, by task
 CATEGORY_COLUMNS = ("l2_category", "task_type", "dim", "category")
 ID_COLUMNS = ("question_id", "index", "id")
 MME_CATEGORY_MAXIMUM = 200.0
+# MMBench asks a question again with its options shifted; such a copy has the index of the question plus k * 10^6.
+COPIES_FROM = 1_000_000
 
 
 def responses(
@@ -129,13 +131,21 @@ def scores(
     for metric in benchmark.metrics:
         names = [metric.task] if metric.task else list(tasks)
         values = [_value(benchmark, results, name, metric.metric) for name in names]
-        counts = [sum(metric.metric in sample for sample in samples[name]) for name in names]
+        counts = [_count(metric.metric, samples[name]) for name in names]
         # One task's number is passed on as it is, not through arithmetic.
         value = values[0] if len(values) == 1 else float(np.average(values, weights=counts))
         rows.append(_row(benchmark, metric.task, metric.metric, metric.category, value, metric.maximum, sum(counts)))
     listed = {row["category"] for row in rows}
     found = _categories(benchmark, tasks, samples)
     return rows + [row for row in found if len(found) > 1 and row["category"] not in listed]
+
+
+def _count(metric: str, samples: Sequence[Row]) -> int:
+    """The questions that a metric is over, shifted copies left out."""
+    found = [sample for sample in samples if metric in sample]
+    if metric == "gpt_eval_score":
+        found = [sample for sample in found if int(sample[metric]["index"]) < COPIES_FROM]
+    return len(found)
 
 
 def _value(benchmark: BenchmarkSettings, results: Mapping[str, Row], task: str, metric: str) -> float:
@@ -172,8 +182,9 @@ def _categories(benchmark: BenchmarkSettings, tasks: Mapping[str, Task], samples
     for key, by_task in groups.items():
         metric = _metric_of(benchmark, next(iter(by_task.values()))[0])
         maximum = MME_CATEGORY_MAXIMUM if metric.startswith("mme_") else benchmark.metrics[0].maximum
-        total = sum(map(len, by_task.values()))
-        parts = [_aggregate(tasks[name], metric, part) * len(part) for name, part in by_task.items()]
+        counts = {name: _count(metric, part) for name, part in by_task.items()}
+        total = sum(counts.values())
+        parts = [_aggregate(tasks[name], metric, part) * counts[name] for name, part in by_task.items()]
         rows.append(_row(benchmark, None, metric, key, sum(parts) / total, maximum, total))
     return rows
 

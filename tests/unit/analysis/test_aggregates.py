@@ -1,5 +1,6 @@
 """Our aggregates against lmms-eval's own functions and against brute force on resamples."""
 
+import argparse
 import importlib
 import itertools
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from workflow_scripts.analysis.aggregates import Statistic, averaged, statistic
+from workflow_scripts.analysis.aggregates import Statistic, averaged, count, statistic
 from workflow_scripts.settings import InputError
 
 RNG = np.random.default_rng(5)
@@ -126,7 +127,6 @@ def test_mvbench_leaves_out_empty_responses_as_lmms_eval_does() -> None:
 @pytest.mark.parametrize(
     ("metric", "maximum", "expected"),
     [
-        ("gpt_eval_score", 100, 75),
         ("videomme_perception_score", 100, 75),
         ("avg_accuracy", 100, 75),
         ("mmmu_acc", 1, 0.75),
@@ -135,6 +135,57 @@ def test_mvbench_leaves_out_empty_responses_as_lmms_eval_does() -> None:
 def test_the_others_are_means(metric: str, maximum: float, expected: float) -> None:
     rows = pd.DataFrame({"cluster": list("aabc"), "score": [1.0, 1.0, 0.0, 1.0], "category": "k"})
     assert statistic(metric, maximum, rows, list("abc")).value() == pytest.approx(expected)
+
+
+def mmbench_rows(n: int = 40, copies: bool = True) -> pd.DataFrame:
+    """Main questions with up to three shifted copies, which mostly get the answer of their main question."""
+    rows = []
+    for index in range(n):
+        known = RNG.random() < 0.7
+        for k in range(1 + int(copies) * int(RNG.integers(0, 4))):
+            right = known if RNG.random() < 0.85 else not known
+            rows.append((str(index + k * 1_000_000), f"i{index // 2}", f"c{index % 3}", float(right)))
+    frame = pd.DataFrame(rows, columns=["question_id", "cluster", "category", "score"])
+    return frame.sample(frac=1, random_state=1)
+
+
+def mmbench_by_lmms_eval(rows: pd.DataFrame, folder: Path) -> float:
+    options = {"A": "one", "B": "two", "C": "three", "D": "four", "E": "nan"}
+    results = [
+        {"index": int(i), "question": "q", "answer": "A", "prediction": "A" if s else "B", "hint": "nan", "source": ""}
+        | {"split": "dev", "category": c, "L2-category": "l"}
+        | options
+        for i, s, c in zip(rows["question_id"], rows["score"], rows["category"], strict=True)
+    ]
+    arguments = argparse.Namespace(output_path=str(folder))
+    return float(lmms("mmbench", "en_utils").mmbench_aggregate_dev_results_static(results, arguments))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_mmbench_equals_lmms_eval_with_shifted_copies_and_on_a_resample(tmp_path: Path) -> None:
+    rows = mmbench_rows()
+    clusters = clusters_of(rows)
+    found = statistic("gpt_eval_score", 100, rows, clusters)
+    assert found.value() == pytest.approx(mmbench_by_lmms_eval(rows, tmp_path))
+    assert found.value() < 100 * rows["score"].mean()
+    assert count("gpt_eval_score", rows) == 40
+    one = rows[rows["category"] == "c1"]
+    assert statistic("gpt_eval_score", 100, one, clusters).value() == pytest.approx(mmbench_by_lmms_eval(one, tmp_path))
+    drawn = RNG.integers(0, len(clusters), len(clusters))
+    copies = []
+    for turn, c in enumerate(drawn):
+        part = rows[rows["cluster"] == clusters[c]]
+        copies.append(part.assign(question_id=(part["question_id"].astype(int) + 1000 * (turn + 1)).astype(str)))
+    weights = np.bincount(drawn, minlength=len(clusters)).astype(float)[None]
+    assert found.resampled(weights)[0] == pytest.approx(mmbench_by_lmms_eval(pd.concat(copies), tmp_path))
+
+
+def test_mmbench_without_copies_is_a_mean_and_needs_its_index() -> None:
+    rows = mmbench_rows(copies=False)
+    found = statistic("gpt_eval_score", 100, rows, clusters_of(rows)).value()
+    assert found == pytest.approx(100 * rows["score"].mean())
+    with pytest.raises(InputError, match="question_id is 'q1'"):
+        statistic("gpt_eval_score", 100, rows.assign(question_id="q1"), clusters_of(rows))
 
 
 def test_tempcompass_and_videomme_equal_lmms_eval(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
