@@ -159,6 +159,11 @@ def inference_gpus(wildcards):
 
 
 def launcher(wildcards):
-    """How a training run starts: python, or one process a GPU through torchrun's module."""
+    """How a training run starts: python, or one process a GPU through torchrun's module.
+
+    DeepSpeed takes even a single process's place among the others from torchrun's variables.
+    """
     count = training_gpus(wildcards)
-    return f"python -m torch.distributed.run --standalone --nproc-per-node {count}" if count > 1 else "python"
+    if count > 1 or STUDY.recipes[wildcards.recipe].deepspeed is not None:
+        return f"python -m torch.distributed.run --standalone --nproc-per-node {max(count, 1)}"
+    return "python"
