@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoProcessor, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
+from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.utils import logging
 
 from workflow_scripts.settings import InputError, ModelSettings
@@ -45,7 +46,7 @@ class VLM:
 
     @property
     def device(self) -> torch.device:
-        """Where the model computes."""
+        """Where the model computes; of a spread one the first device, which takes the inputs."""
         return self.model.device
 
     @property
@@ -67,6 +68,7 @@ def load(
     adapter: Path | None = None,
     temporal_positions: TemporalPositions = "real_time",
     with_model: bool = True,
+    spread: bool = False,
 ) -> VLM:
     """Load a model from a local folder or the hub: safetensors only, no remote code.
 
@@ -77,15 +79,17 @@ def load(
         adapter: folder of a LoRA adapter, merged into the weights.
         temporal_positions: ``real_time``, ``integer_rate`` or ``constant``.
         with_model: False for the processor alone, as data workers need it.
+        spread: whether a model on ``cuda`` is shared out over all visible GPUs, layer by layer. For inference only.
 
     Raises:
-        InputError: the source is missing or of another family.
+        InputError: the source is missing or of another family, or a spread model is larger than the GPUs.
     """
     family = get_family(settings.family)
     source = settings.source
     logging.disable_progress_bar()
     where = f"model {settings.name}: source {source}"
     revision = {"revision": settings.revision} if settings.revision else {}
+    spread = spread and _can_spread(torch.device(device))
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=False, **revision)
         if config.model_type != family.model_type:
@@ -102,6 +106,7 @@ def load(
             attn_implementation="sdpa",
             use_safetensors=True,
             trust_remote_code=False,
+            **({"device_map": "auto"} if spread else {}),
             **revision,
         )
     except OSError as error:
@@ -111,5 +116,28 @@ def load(
 
         model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     family.adapt(model, settings)
-    vlm.model = model.to(device).eval()
+    if spread:
+        _check_spread(model, settings)
+    elif not is_deepspeed_zero3_enabled():  # DeepSpeed places its shards
+        model = model.to(device)
+    vlm.model = model.eval()
     return vlm
+
+
+def _can_spread(device: torch.device) -> bool:
+    """Whether there are several GPUs and none of them is named."""
+    return device.type == "cuda" and device.index is None and torch.cuda.device_count() > 1
+
+
+def _check_spread(model: Any, settings: ModelSettings) -> None:
+    """Refuse a model of which a part was left to the CPU or the disk, from where it would come anew at every token.
+
+    Raises:
+        InputError: a part is on no GPU.
+    """
+    left = sorted(name for name, place in model.hf_device_map.items() if place in ("cpu", "disk"))
+    if left:
+        raise InputError(
+            f"model {settings.name}: {len(left)} modules, {left[0]} first, do not fit the {torch.cuda.device_count()} "
+            "visible GPUs; expected GPUs that hold the whole model"
+        )
