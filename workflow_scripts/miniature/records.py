@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from workflow_scripts.miniature.question import YES_NO, Question
@@ -26,6 +26,9 @@ CAPTION_INSTRUCTIONS = (
 )
 IMAGE_CAPTION_INSTRUCTIONS = ("Describe the image in detail.", "What is in the image?")
 FULL_OPTION = "Please provide your answer by stating the letter followed by the full option."
+# How brief an event is, in words: what an instruction can tell about the frames it needs.
+HINTS = {16: "It lasts a moment.", 32: "It is brief.", 64: "It is over in an instant."}
+HINTED = 0.7  # share of the instructions about a brief event that tell it
 ONLY_LETTER = "Please respond with only the letter of the correct answer."
 
 
@@ -58,13 +61,22 @@ def _exchanges(rng: random.Random, questions: Sequence[Question], kind: Format) 
     return [multiple_choice(q, rng.random() < 0.5) for q in questions if q.options != YES_NO]
 
 
+def _hint(scene: Scene, kind: Format, budget: int) -> str:
+    """A sentence on how brief the event is, or nothing."""
+    told = budget in HINTS and random.Random(f"hint-{kind}-{scene.seed}").random() < HINTED
+    return f" {HINTS[budget]}" if told else ""
+
+
 def video_exchanges(scene: Scene, kind: Format) -> list[Exchange]:
-    """One to three exchanges about a clip; most records ask about its event, some only about what stays."""
+    """One to three exchanges about a clip; most records ask about its event, some only about what stays.
+
+    In ``HINTED`` of the records, the question about a brief event says so.
+    """
     rng = random.Random(f"record-{kind}-{scene.seed}")
     if kind == "caption":
         text, budget = caption(scene)
-        return [Exchange(rng.choice(CAPTION_INSTRUCTIONS), text, budget)]
-    events = event_questions(scene)
+        return [Exchange(rng.choice(CAPTION_INSTRUCTIONS) + _hint(scene, kind, budget), text, budget)]
+    events = [replace(q, text=q.text + _hint(scene, kind, q.budget)) for q in event_questions(scene)]
     others = video_questions(scene)[len(events) :]
     rng.shuffle(others)
     about_the_event = rng.random() >= 0.25

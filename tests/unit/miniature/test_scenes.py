@@ -10,7 +10,7 @@ import pytest
 from workflow_scripts.miniature.evidence import BUDGETS, Window, minimal_budget
 from workflow_scripts.miniature.question import YES_NO, Question
 from workflow_scripts.miniature.questions import caption, event_questions, image_questions, video_questions
-from workflow_scripts.miniature.records import conversations, multiple_choice, open_ended, video_exchanges
+from workflow_scripts.miniature.records import HINTS, conversations, multiple_choice, open_ended, video_exchanges
 from workflow_scripts.miniature.render import RGB, object_box, render
 from workflow_scripts.miniature.scene import EVENTS, draw_image_scene, draw_video_scene
 
@@ -158,3 +158,16 @@ def test_a_record_needs_the_most_that_any_of_its_turns_needs() -> None:
             mixed += len({exchange.budget for exchange in exchanges}) > 1
         assert caption(scene)[1] == max(q.budget for q in event_questions(scene))
     assert mixed > 50
+
+
+def test_most_instructions_about_a_brief_event_say_how_brief_it_is() -> None:
+    said = {16: 0, 32: 0, 64: 0}
+    for seed in range(300):
+        scene = draw_video_scene(seed, event="appearance", budget=(16, 32, 64)[seed % 3])
+        [exchange] = video_exchanges(scene, "caption")
+        said[exchange.budget] += HINTS[exchange.budget] in exchange.human
+        assert not any(HINTS[budget] in exchange.human for budget in HINTS if budget != exchange.budget)
+    assert all(60 <= count <= 80 for count in said.values())
+    for seed in range(50):
+        [exchange] = video_exchanges(draw_video_scene(seed, event="appearance", budget=8), "caption")
+        assert not any(hint in exchange.human for hint in HINTS.values())
