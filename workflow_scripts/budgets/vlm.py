@@ -122,7 +122,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="budgets/hybrid-<predictor>.parquet")
     options = parser.parse_args()
     letters(options.admissible)
-    model = load(options.predictor.model, device=use_device(options.device, options.threads))
+    model = load(options.predictor.model, device=use_device(options.device, options.threads), spread=True)
     score = letter_score(model, options.batch_size)
     predict(options.manifest, options.store, options.predictor, options.admissible, options.output, score)
 

@@ -176,7 +176,12 @@ def main() -> None:
     from workflow_scripts.evaluation.model import Answerer
     from workflow_scripts.vlm.load import load
 
-    vlm = load(arguments.model, device=device(arguments.device), temporal_positions=arguments.temporal_positions)
+    vlm = load(
+        arguments.model,
+        device=device(arguments.device),
+        temporal_positions=arguments.temporal_positions,
+        spread=True,
+    )
     model = Answerer(
         vlm,
         [task for own in tasks.values() for task in own.values()],

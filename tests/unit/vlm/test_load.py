@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import dispatch_model
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from workflow_scripts.settings import InputError, ModelSettings
 from workflow_scripts.vlm.conversation import Example
 from workflow_scripts.vlm.encode import collate, encode
+from workflow_scripts.vlm.families import get_family
 from workflow_scripts.vlm.generate import generate
 from workflow_scripts.vlm.load import VLM, load
 from workflow_scripts.vlm.parts import part_of, parts
@@ -103,3 +105,59 @@ def test_a_fixed_resolution_cannot_be_changed(settings_of: Callable[[str], Model
             load(settings_of(family).model_copy(update={"video_max_pixels": 1024}))
     with pytest.raises(InputError, match="expected a divisor"):
         load(settings_of("llava-1.5").model_copy(update={"video_pool_stride": 3}))
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "spread", "expected"),
+    [
+        ("cuda", 2, True, "auto"),
+        ("cuda", 2, False, None),
+        ("cuda", 1, True, None),
+        ("cuda:1", 2, True, None),
+        ("cpu", 2, True, None),
+    ],
+)
+def test_a_model_is_spread_where_asked_and_possible(
+    settings_of: Callable[[str], ModelSettings],
+    monkeypatch: pytest.MonkeyPatch,
+    device: str,
+    gpus: int,
+    spread: bool,
+    expected: str | None,
+) -> None:
+    maps: list[object] = []
+
+    def record(_source: str, **options: object) -> None:
+        maps.append(options.get("device_map"))
+        raise OSError("recorded")
+
+    monkeypatch.setattr(get_family("qwen2.5-vl").model_class, "from_pretrained", record)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    with pytest.raises(InputError, match="recorded"):
+        load(settings_of("qwen2.5-vl"), device=device, spread=spread)
+    assert maps == [expected]
+
+
+def test_what_a_family_changes_holds_below_the_hooks_of_a_spread_model(vlm: VLM) -> None:
+    """The hooks of several devices, all of them the CPU: their places and calls are the same."""
+    expected = logits(vlm)
+    model = vlm.family.model_class.from_pretrained(vlm.settings.source, dtype=torch.float32)
+    dispatch_model(model, {"": torch.device("cpu")}, force_hooks=True)  # the name "cpu" would mean offloading
+    vlm.family.adapt(model, vlm.settings)
+    hooked = VLM(vlm.settings, vlm.family, model.eval(), vlm.processor, vlm.config, vlm.temporal_positions)
+    torch.testing.assert_close(logits(hooked), expected)
+    for block in getattr(getattr(model.model, "visual", None), "blocks", ()):
+        assert block.attn._hf_hook.execution_device == torch.device("cpu")
+        assert block.attn.forward.func.__module__ == "accelerate.hooks"
+        assert block.attn._old_forward.__module__ == "workflow_scripts.vlm.families.vision_attention"
+
+
+def test_a_spread_model_that_does_not_fit_is_refused(
+    settings_of: Callable[[str], ModelSettings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(settings_of("qwen2.5-vl")).model
+    model.hf_device_map = {"model.visual": 0, "model.language_model.layers.1": "cpu"}  # type: ignore[assignment]
+    monkeypatch.setattr(get_family("qwen2.5-vl").model_class, "from_pretrained", lambda *_, **__: model)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(InputError, match=r"1 modules, model.language_model.layers.1 first, do not fit the 2"):
+        load(settings_of("qwen2.5-vl"), device="cuda", spread=True)

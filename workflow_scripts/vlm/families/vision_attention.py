@@ -62,4 +62,7 @@ def batch_vision_attention(tower: nn.Module, rotate: Any, eager: Any) -> None:
         return projected
 
     for block in tower.blocks:  # type: ignore[union-attr]
-        block.attn.forward = MethodType(forward, block.attn)  # type: ignore[union-attr]
+        attention: Any = block.attn  # type: ignore[union-attr]
+        # On a model spread over devices, accelerate's hook is `forward`, and calls what it finds here.
+        place = "_old_forward" if hasattr(attention, "_hf_hook") else "forward"
+        setattr(attention, place, MethodType(forward, attention))
