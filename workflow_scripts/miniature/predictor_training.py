@@ -62,9 +62,10 @@ accuracy {accuracy:.3f}; the commonest budget for all would have {majority:.3f}.
 
 {table}
 
-An event that none of its {frames} frames shows may be of any length: where {frames} frames do not suffice, only the instruction
-tells the other budgets apart, and three in ten instructions say nothing. A predictor that reads no instruction, always
-knows whether {frames} frames suffice, and else says the commonest other budget, would have {ceiling:.3f}.
+An event that none of its {frames} frames shows may be of any length: where {frames} frames do not suffice, only the
+instruction tells the other budgets apart, and three in ten instructions say nothing. A predictor that reads no
+instruction, always knows whether {frames} frames suffice, and else says the commonest other budget, would have
+{ceiling:.3f}.
 """
 
 
