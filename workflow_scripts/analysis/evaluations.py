@@ -121,22 +121,38 @@ def _benchmark(path: Path, name: str, rows: pd.DataFrame, answers: pd.DataFrame)
     if not metrics:
         raise InputError(f"file {path}/scores.json: no row of {name} with category all; expected its main metric")
     categories: dict[str, tuple[str, Statistic, float, int]] = {}
-    for row in rows[rows["category"] != "all"].to_dict("records"):
-        part = answers[answers["task"] == row["task"]] if row["task"] in set(answers["task"]) else answers
-        metric = str(row["metric"])
-        # other rows are metrics of their own name (MMStar's), which the responses' categories stand for
-        if len(part) < len(answers) or len(aggregates.questions_of(metric, answers)) < len(answers):
-            found = aggregates.statistic(metric, float(row["maximum"]), part, clusters)
-            _check(path, name, row, found)
-            n = aggregates.count(metric, part)
-            categories[str(row["category"])] = (metric, found, float(row["maximum"]), n)
     main, (_, maximum, _) = next(iter(metrics.items()))
+    for row in rows[rows["category"] != "all"].to_dict("records"):
+        metric, part = _category_part(path, name, row, answers, main)
+        found = aggregates.statistic(metric, float(row["maximum"]), part, clusters)
+        _check(path, name, row, found)
+        categories[str(row["category"])] = (metric, found, float(row["maximum"]), aggregates.count(metric, part))
     for key, part in answers.groupby("category"):
         metric = aggregates.category_metric(main, str(key))
         largest = 200.0 if metric.startswith("mme_") else maximum
         found = aggregates.statistic(metric, largest, part, clusters)
         categories.setdefault(str(key), (metric, found, largest, aggregates.count(metric, part)))
     return Benchmark(name, answers, clusters, metrics, categories)
+
+
+def _category_part(
+    path: Path, name: str, row: dict[Any, Any], answers: pd.DataFrame, main: str
+) -> tuple[str, pd.DataFrame]:
+    """The metric and the responses of a row of one category: a task, a category, one of the level above, or a metric
+    that splits the questions (MME's). Metrics named after their category, as MMStar's, are the main one on it."""
+    metric, category = str(row["metric"]), row["category"]
+    if row["task"] in set(answers["task"]) and answers["task"].nunique() > 1:
+        return metric, answers[answers["task"] == row["task"]]
+    for column in ("category", "ability"):
+        part = answers[answers[column] == category]
+        if not part.empty:
+            return main if metric == category else metric, part
+    if len(aggregates.questions_of(metric, answers)) < len(answers):
+        return metric, answers
+    raise InputError(
+        f"file {path}/scores.json: {name}, metric {metric} has category {category}; expected a task, a category or an "
+        "ability of responses.parquet"
+    )
 
 
 def _of_task(metric: str, maximum: float, answers: pd.DataFrame, task: str, clusters: list[str]) -> Statistic:

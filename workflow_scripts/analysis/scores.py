@@ -5,7 +5,8 @@ checkpoint, evaluation and score; columns in `COLUMNS`.
 
 - benchmark: a benchmark, or `image` / `video`: the suite's score, the unweighted mean of its benchmarks' main
   metrics, each as percent of its maximum (metric `normalised_mean`).
-- category: `all`, or one of the benchmark's categories (or tasks), scored by the main metric on its questions.
+- category: `all`, or one of the benchmark's categories (or tasks), scored by the main metric on its questions; also the
+  categories of an upper level that the benchmark's settings ask for (MMStar's `coarse perception` ...).
 - metric: within a benchmark the first to appear is its main metric.
 - recipe, allocation: `base` for the base model, whose seed is empty. blind: the base model shown a grey image.
 - value, maximum, ci_low, ci_high: in the metric's own unit. The interval is the 95 percent percentile interval over

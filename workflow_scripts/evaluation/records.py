@@ -27,6 +27,8 @@ Row = dict[str, Any]
 Samples = Mapping[str, Sequence[Row]]  # lmms-eval's logged samples, by task
 # Columns of the datasets that hold a benchmark's own categories; a benchmark without one has its tasks.
 CATEGORY_COLUMNS = ("l2_category", "task_type", "dim", "category")
+# The level above, by the column of the level below that it comes with.
+ABILITY_COLUMNS = (("l2_category", "category"), ("category", "L2-category"))
 ID_COLUMNS = ("question_id", "index", "id")
 MME_CATEGORY_MAXIMUM = 200.0
 # MMBench asks a question again with its options shifted; such a copy has the index of the question plus k * 10^6.
@@ -59,6 +61,7 @@ def responses(
                     # Where questions share an id, as MME's pairs do, the id is that of their image.
                     "cluster": question_id.split("#")[0] if pairs else seen.cluster,
                     "category": category(benchmark, name, docs[doc_id]),
+                    "ability": ability(benchmark, name, docs[doc_id]),
                     "prompt": str(sample["arguments"][0]),
                     "response": str(sample["filtered_resps"][0]),
                     "answer": str(sample["target"]),
@@ -91,6 +94,14 @@ def category(benchmark: BenchmarkSettings, task: str, doc: Row) -> str:
             return str(doc[column])
     named = [metric.category for metric in benchmark.metrics if metric.task == task and metric.category != "all"]
     return named[0] if named else task
+
+
+def ability(benchmark: BenchmarkSettings, task: str, doc: Row) -> str:
+    """The upper of the benchmark's two levels of categories; the category where it has one."""
+    for below, above in ABILITY_COLUMNS:
+        if below in doc and above in doc:
+            return str(doc[above])
+    return category(benchmark, task, doc)
 
 
 def _metric_of(benchmark: BenchmarkSettings, sample: Row) -> str:

@@ -2,7 +2,9 @@
 
 `scores.json`: {model (ModelSettings), suite, frames, blind, rows, versions, seconds}; rows hold {benchmark, task,
 metric, category, value, maximum, n_questions}, the main metric of each benchmark first; task null is all of its tasks.
-`responses.parquet`: a row a question, columns in `RESPONSE_COLUMNS`; `cluster` is the question's image or video.
+`responses.parquet`: a row a question, columns in `RESPONSE_COLUMNS`; `cluster` is the question's image or video,
+`category` the benchmark's finest category, `ability` the one above it where the benchmark has two levels (MMStar,
+MMBench), else the same.
 """
 
 import json
@@ -16,7 +18,8 @@ from workflow_scripts.settings.files import read_parquet, write_json, write_parq
 
 SCORE_KEYS = ("model", "suite", "frames", "blind", "rows")
 RESPONSE_COLUMNS = (
-    "benchmark", "task", "question_id", "cluster", "category", "prompt", "response", "answer", "score", "frames",
+    "benchmark", "task", "question_id", "cluster", "category", "ability", "prompt", "response", "answer", "score",
+    "frames",
 )  # fmt: skip
 
 

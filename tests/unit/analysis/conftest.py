@@ -30,6 +30,7 @@ def mean_benchmark() -> Callable[..., pd.DataFrame]:
                 "question_id": [f"q{i}" for i in range(n)],
                 "cluster": clusters or [f"c{i}" for i in range(n)],
                 "category": [f"k{i % 3}" for i in range(n)],
+                "ability": [f"k{i % 3}" for i in range(n)],
                 "prompt": "",
                 "response": np.where(scores > 0.5, "A", "B"),
                 "answer": "A",

@@ -78,6 +78,39 @@ def test_pooled_row_weighs_tasks_by_questions(mean_benchmark: Make, write_evalua
     assert set(found.categories) == {"first", "k0", "k1", "k2"}
 
 
+def test_upper_categories_are_scored_and_checked(mean_benchmark: Make, write_evaluation: Write) -> None:
+    """MMStar: eight of nine, one of one, none of two right; the upper category is the mean of its two lower ones."""
+    rows = mean_benchmark(np.array([1.0] * 8 + [0, 1, 0, 0]), name="mmstar").assign(
+        category=["a"] * 9 + ["b"] + ["c"] * 2, ability=["top one"] * 10 + ["top two"] * 2
+    )
+    named = [("mmstar", None, "average", (8 / 9 + 1) / 3, 1.0), ("mmstar", None, "average", 8 / 9, 1.0, "a")]
+    upper = ("mmstar", None, "top one", (8 / 9 + 1) / 2, 1.0, "top one")
+    path = write_evaluation("base", rows, [*named, upper], suite="image", frames=1)
+    table = scores(read_evaluations([path]), 50, 0).query("benchmark == 'mmstar'").set_index("category")
+    assert table["value"].to_dict() == pytest.approx(
+        {"all": (8 / 9 + 1) / 3, "a": 8 / 9, "b": 1.0, "c": 0.0, "top one": (8 / 9 + 1) / 2}
+    )
+    assert table.loc["top one", ["metric", "n_questions"]].tolist() == ["average", 10]
+    for wrong, message in (((*upper[:3], 0.9, *upper[4:]), "gives 0.944"), ((*upper[:5], "top three"), "top three")):
+        place = write_evaluation("base", rows, [*named, wrong], suite="image", frames=2 + len(message))
+        with pytest.raises(InputError, match=message):
+            read_evaluation(place)
+
+
+def test_mme_categories_and_its_second_score_are_read(mean_benchmark: Make, write_evaluation: Write) -> None:
+    rows = mean_benchmark(np.array([1.0, 1, 1, 0, 1, 1]), ["x", "x", "y", "y", "z", "z"], "mme")
+    kinds = ["existence"] * 2 + ["count"] * 2 + ["code_reasoning"] * 2
+    named = [
+        ("mme", None, "mme_perception_score", 250.0, 2000.0),
+        ("mme", None, "mme_cognition_score", 200.0, 800.0, "cognition"),
+        ("mme", None, "mme_perception_score", 50.0, 200.0, "count"),
+    ]
+    path = write_evaluation("base", rows.assign(category=kinds, ability=kinds), named, suite="image", frames=1)
+    found = read_evaluation(path).benchmarks["mme"].categories
+    values = {name: (entry[1].value(), entry[3]) for name, entry in found.items()}
+    assert values == {"cognition": (200, 2), "count": (50, 2), "existence": (200, 2), "code_reasoning": (200, 2)}
+
+
 def test_deltas_table(mean_benchmark: Make, write_evaluation: Write) -> None:
     rng = np.random.default_rng(0)
     base = (rng.random(300) < 0.5).astype(float)

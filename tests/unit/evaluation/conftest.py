@@ -18,7 +18,7 @@ QUESTIONS = 24
 FRAMES = 8
 METRICS: dict[str, list[tuple[str, float]]] = {
     "mme": [("mme_perception_score", 800)],
-    "mmstar": [("average", 1)],
+    "mmstar": [("average", 1), ("fine-grained perception", 1), ("instance reasoning", 1)],
     "mmbench": [("gpt_eval_score", 100)],
     "pope": [("pope_accuracy", 1), ("pope_precision", 1), ("pope_recall", 1), ("pope_f1_score", 1)],
     "videomme": [("videomme_perception_score", 100)],
@@ -47,7 +47,10 @@ def settings_of(counts: dict[str, Any]) -> dict[str, BenchmarkSettings]:
     found = {}
     for name, count in counts.items():
         tasks = tuple(count["tasks"])
-        metrics = [{"metric": metric, "maximum": maximum} for metric, maximum in METRICS[name]]
+        metrics = [
+            {"metric": metric, "maximum": maximum} | ({"category": metric} if " " in metric else {})
+            for metric, maximum in METRICS[name]
+        ]
         if len(tasks) > 1:
             cut = len(f"mini_{name}_")
             metrics += [{**metrics[0], "task": task, "category": task[cut:]} for task in tasks]
