@@ -29,6 +29,7 @@ from workflow_scripts.finetuning.run_log import RunLog
 from workflow_scripts.finetuning.spec import RunSpec
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
+WAIT_SECONDS = 3 * 3600  # the others wait while the first process writes the weights of the largest model
 
 
 class NonFiniteError(Exception):
@@ -76,6 +77,7 @@ def training_arguments(spec: RunSpec, folder: Path, *, processes: int, workers: 
         use_cpu=not torch.cuda.is_available(),
         ddp_backend=None if processes == 1 else "nccl" if torch.cuda.is_available() else "gloo",
         ddp_find_unused_parameters=False,
+        ddp_timeout=WAIT_SECONDS,
         dataloader_num_workers=workers,
         logging_steps=1,
         logging_nan_inf_filter=False,
