@@ -27,6 +27,7 @@ NO_JUDGE = "Incorrect: the answer was not parsed, and no judge is called"
 # Seconds of import that no task here needs: lmms-eval asks `evaluate` only for metrics of the Hub, and requests falls
 # back on charset_normalizer.
 UNUSED = ("evaluate", "chardet")
+MEDIA = ("video", "cache_dir", "create_link")
 
 Task = Any  # lmms_eval.api.task.ConfigurableTask
 
@@ -81,7 +82,8 @@ def load_tasks(benchmarks: Sequence[BenchmarkSettings], folder: Path | None) -> 
     manager = TaskManager(include_path=[*places, *_upstream_folders(names)], include_defaults=False)
     loaded: dict[str, dict[str, Task]] = {}
     for benchmark in benchmarks:
-        tasks = {name: _load_task(manager, benchmark.name, name, folder) for name in benchmark.tasks}
+        with media_in_place():
+            tasks = {name: _load_task(manager, benchmark.name, name, folder) for name in benchmark.tasks}
         found = sum(len(task.eval_docs_no_media) for task in tasks.values())
         if found != benchmark.questions:
             raise InputError(
@@ -89,6 +91,28 @@ def load_tasks(benchmarks: Sequence[BenchmarkSettings], folder: Path | None) -> 
             )
         loaded[benchmark.name] = tasks
     return loaded
+
+
+@contextmanager
+def media_in_place() -> Iterator[None]:
+    """Take media as they lie below HF_HOME, whatever `dataset_kwargs` say of them.
+
+    For tasks with `video`, upstream asks for a snapshot of the whole repository and unpacks its archives, and with
+    `create_link` it removes and makes again a link that processes beside this one read through. The tasks' own code
+    knows their folder without these keys.
+    """
+    from lmms_eval.api.task import ConfigurableTask
+
+    download = ConfigurableTask.download
+
+    def questions_only(self: Any, dataset_kwargs: dict[str, Any] | None = None) -> None:
+        download(self, {key: value for key, value in (dataset_kwargs or {}).items() if key not in MEDIA})
+
+    ConfigurableTask.download = questions_only
+    try:
+        yield
+    finally:
+        ConfigurableTask.download = download
 
 
 def _load_task(manager: Any, benchmark: str, name: str, folder: Path | None) -> Task:
