@@ -6,7 +6,7 @@ micro-batch, so that little padding is computed; the loss of a step is a mean ov
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -21,11 +21,13 @@ OVERHEAD_TOKENS = 256  # one more forward and backward pass costs about as much 
 class Step:
     """The part of one optimizer step that this process computes.
 
-    `micro_batches`: model inputs with `labels` [B, L]; `samples`: what is in them, in the drawn order.
+    `micro_batches`: model inputs with `labels` [B, L]; `samples`: what is in them, in the drawn order; `padding`: how
+    many of the micro-batches, the last ones, are copies that only keep processes in step.
     """
 
     micro_batches: tuple[dict[str, torch.Tensor], ...]
     samples: tuple[Sample, ...]
+    padding: int = 0
 
     @property
     def supervised_tokens(self) -> int:
@@ -36,6 +38,13 @@ class Step:
     def computed_tokens(self) -> int:
         """Number of token positions computed, padding included."""
         return sum(batch["input_ids"].numel() for batch in self.micro_batches)
+
+    def padded(self, count: int) -> "Step":
+        """The same with `count` micro-batches: copies of the last and cheapest that supervise nothing are added."""
+        last = self.micro_batches[-1]
+        copy = {**last, "labels": torch.full_like(last["labels"], IGNORED)}
+        missing = count - len(self.micro_batches)
+        return replace(self, micro_batches=self.micro_batches + (copy,) * missing, padding=self.padding + missing)
 
 
 class StepSampler(Sampler[list[int]]):

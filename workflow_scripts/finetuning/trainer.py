@@ -148,10 +148,16 @@ class VideoTrainer(Trainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[Step], num_batches: int, device: torch.device
     ) -> tuple[list[Step], torch.Tensor]:
-        """The next step, and the number of supervised tokens in it over all processes."""
+        """The next step, and the number of supervised tokens in it over all processes.
+
+        DeepSpeed's processes meet in every forward and backward pass, so each gets as many micro-batches as the one
+        with the most.
+        """
         began = time.perf_counter()
         step = next(epoch_iterator)
         self.seconds["data"] = time.perf_counter() - began
+        if self.accelerator.distributed_type == DistributedType.DEEPSPEED and self.args.world_size > 1:
+            step = step.padded(max(gather_object([len(step.micro_batches)])))
         mine: dict[str, Any] = {
             "sample_ids": [sample.sample_id for sample in step.samples],
             "budgets": [sample.budget for sample in step.samples],
@@ -160,6 +166,8 @@ class VideoTrainer(Trainer):
             "padding": step.computed_tokens - sum(sample.tokens for sample in step.samples),
             "supervised_tokens": step.supervised_tokens,
             "visual_tokens": sum(sample.visual_tokens for sample in step.samples),
+            "micro_batches": len(step.micro_batches),
+            "padding_micro_batches": step.padding,
         }
         shares = gather_object([mine]) if self.args.world_size > 1 else [mine]
         # concatenates the lists and adds the numbers

@@ -55,6 +55,19 @@ def test_grouping_changes_neither_loss_nor_gradient(vlm: VLM, dataset: VideoConv
         assert loss == pytest.approx(vlm.model(**padded.micro_batches[0]).loss.item(), rel=1e-5)
 
 
+def test_padding_a_step_changes_neither_loss_nor_gradient(vlm: VLM, dataset: VideoConversations) -> None:
+    step = StepCollator(partial(collate, vlm), 1)([dataset[0], dataset[1]])
+    padded = step.padded(4)
+    assert (len(padded.micro_batches), padded.padding) == (4, 2)
+    assert padded.samples == step.samples
+    assert padded.supervised_tokens == step.supervised_tokens
+    assert padded.computed_tokens > step.computed_tokens
+    loss, gradient = loss_and_gradient(vlm, step)
+    same_loss, same_gradient = loss_and_gradient(vlm, padded)
+    assert same_loss == loss
+    assert torch.equal(same_gradient, gradient)
+
+
 def test_answers_and_ends_of_turn_are_supervised(vlm: VLM, dataset: VideoConversations) -> None:
     sample = dataset[2]  # three turns; the video is blue
     labels = sample.inputs["labels"]
