@@ -8,6 +8,8 @@ from workflow_scripts.settings import RecipeSettings
 def deepspeed_config(recipe: RecipeSettings, *, half: bool) -> dict[str, Any] | None:
     """ZeRO stage 2 or 3 with float32 master weights, `half`: compute in bfloat16. None where the recipe asks for none.
 
+    Gradients are added up in float32: in bfloat16 many micro-batches round away what each adds.
+
     "auto" is filled in by transformers from its training arguments. One DeepSpeed step is one backward pass marked as
     the last of its optimizer step, so its own accumulation stays at 1.
     """
@@ -23,6 +25,7 @@ def deepspeed_config(recipe: RecipeSettings, *, half: bool) -> dict[str, Any] | 
     return {
         "zero_optimization": zero,
         "bf16": {"enabled": half},
+        "data_types": {"grad_accum_dtype": "fp32"},
         "gradient_clipping": "auto",
         "train_micro_batch_size_per_gpu": "auto",
         "train_batch_size": "auto",

@@ -1,8 +1,8 @@
 """What a job asks of a cluster, from the sizes in the settings. A simple model, meant to be enough rather than exact.
 
-GPU memory in bytes a parameter: 2 to run a model in bfloat16; 16 to train all weights (weights, gradients, AdamW's two
-moments and its master copy, in mixed precision), sharded over the GPUs; 2.5 for low-rank adapters. A quarter more is
-for activations. GPUs come in powers of two. Without GPUs (`compute.gpu_memory_gb: null`) none are asked for.
+GPU memory in bytes a parameter: 2 to run a model in bfloat16; 18 to train all weights (2 for the weights in bfloat16,
+4 for gradients added up in float32, 8 for AdamW's two moments and 4 for its master copy), sharded over the GPUs; 2.5 for
+low-rank adapters. A quarter more is for activations. GPUs come in powers of two. Without GPUs (`compute.gpu_memory_gb: null`) none are asked for.
 """
 
 import math
@@ -11,7 +11,7 @@ from .models import ModelSettings
 from .recipes import RecipeSettings
 from .study import StudySettings
 
-TRAINING_BYTES = {"full": 16.0, "lora": 2.5}
+TRAINING_BYTES = {"full": 18.0, "lora": 2.5}
 INFERENCE_BYTES = 2.0
 ACTIVATIONS = 1.25
 HOST_MB_A_BILLION = 6_000

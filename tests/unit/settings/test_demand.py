@@ -9,7 +9,7 @@ from workflow_scripts.settings.demand import gpus, memory_mb, training_minutes
 def test_gpus(paper: dict[str, Any]) -> None:
     study = load_study(paper)
     full = study.recipes["full"]
-    # 8.29e9 parameters x 16 bytes x 1.25 = 166 GB: three 80 GB GPUs, four as a power of two.
+    # 8.29e9 parameters x 18 bytes x 1.25 = 187 GB: three 80 GB GPUs, four as a power of two.
     assert gpus(study, study.models["qwen2.5-vl-7b"], full) == 4
     assert gpus(study, study.models["qwen2.5-vl-7b"]) == 1
     # 73.41e9 x 2 x 1.25 = 184 GB.
