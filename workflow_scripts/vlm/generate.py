@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.functional import linear
 from transformers import GenerationConfig
 
 from workflow_scripts.settings import InputError
 from workflow_scripts.vlm.conversation import Example, Turn
 from workflow_scripts.vlm.encode import IGNORED, collate, encode
 from workflow_scripts.vlm.load import VLM
+
+PROJECTED_ROWS = 16_384  # of the output embeddings are float32 at a time
 
 
 def generate(vlm: VLM, examples: Sequence[Example], *, max_new_tokens: int, stop: Sequence[str] = ()) -> list[str]:
@@ -46,6 +49,9 @@ def generate(vlm: VLM, examples: Sequence[Example], *, max_new_tokens: int, stop
 def option_logprobs(vlm: VLM, examples: Sequence[Example], options: Sequence[Sequence[str]]) -> np.ndarray:
     """Score single-token answers by one forward pass.
 
+    The last hidden state is projected to the vocabulary in float32: in bfloat16 logits of usual size lie 0.125 apart,
+    and options would tie.
+
     Args:
         vlm: a loaded model.
         examples: conversations that end with a user turn.
@@ -64,9 +70,16 @@ def option_logprobs(vlm: VLM, examples: Sequence[Example], options: Sequence[Seq
     ids = torch.tensor([[_option_id(vlm, option) for option in row] for row in options])
     batch = collate(vlm, [encode(vlm, example, supervise=False) for example in examples], padding_side="left")
     inputs = {key: tensor.to(vlm.device) for key, tensor in batch.items()}
-    with torch.inference_mode():
-        logits = vlm.model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1]
-    scores = torch.log_softmax(logits.double().cpu(), dim=-1).gather(1, ids)
+    hidden: list[torch.Tensor] = []
+    head: Any = vlm.model.get_output_embeddings()
+    handle = head.register_forward_pre_hook(lambda _, arguments: hidden.append(arguments[0]))
+    try:
+        with torch.inference_mode():
+            vlm.model(**inputs, use_cache=False, logits_to_keep=1)
+            logits = _project(hidden[0][:, -1], head)
+    finally:
+        handle.remove()
+    scores = torch.log_softmax(logits.double(), dim=-1).gather(1, ids)
     result: np.ndarray = scores.numpy()
     return result
 
@@ -78,6 +91,13 @@ def end_token_ids(vlm: VLM) -> list[int]:
     ends = {int(tokenizer.convert_tokens_to_ids(vlm.family.end_of_turn(vlm.processor))), int(tokenizer.eos_token_id)}
     ends.update(saved if isinstance(saved, list) else [saved] if saved is not None else [])
     return sorted(ends)
+
+
+def _project(hidden: torch.Tensor, head: Any) -> torch.Tensor:
+    """Float32 logits [B, V] on the CPU of hidden states [B, D], whatever number format the head is in."""
+    hidden = hidden.to(head.weight.device, torch.float32)
+    logits = torch.cat([linear(hidden, rows.float()) for rows in head.weight.split(PROJECTED_ROWS)], dim=-1)
+    return (logits if head.bias is None else logits + head.bias.float()).cpu()
 
 
 def _greedy(vlm: VLM, max_new_tokens: int) -> GenerationConfig:

@@ -1,5 +1,8 @@
 """Answers: greedy decoding and option likelihoods against plain forward passes."""
 
+import copy
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -88,6 +91,24 @@ def test_option_likelihoods_are_those_of_a_forward_pass(vlm: VLM) -> None:
             logits = vlm.model(**collate(vlm, [encode(vlm, example, supervise=False)])).logits[0, -1]
         expected = torch.log_softmax(logits, -1)[ids]
         torch.testing.assert_close(torch.from_numpy(row).float(), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_option_likelihoods_in_bfloat16_are_as_fine_as_in_float32(vlm: VLM) -> None:
+    """The output layer is scaled so that logits are large, as a trained model's are."""
+    rough = replace(vlm, model=copy.deepcopy(vlm.model).to(torch.bfloat16), option_ids={})
+    head = rough.model.get_output_embeddings()
+    with torch.no_grad():
+        head.weight.mul_(64)
+    seen: list[torch.Tensor] = []
+    handle = head.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    letters = "ABCD"
+    scores = torch.from_numpy(option_logprobs(rough, PROMPTS, [list(letters)] * len(PROMPTS)))
+    handle.remove()
+    space = "▁" if vlm.settings.family.startswith("llava") else ""
+    ids = vlm.tokenizer.convert_tokens_to_ids([space + letter for letter in letters])
+    exact = seen[0][:, -1].double() @ head.weight.double().T
+    torch.testing.assert_close(scores, exact.log_softmax(-1)[:, ids], atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(scores, exact.bfloat16().double().log_softmax(-1)[:, ids], atol=1e-3)
 
 
 def test_options_of_several_tokens_are_refused(vlm: VLM) -> None:
