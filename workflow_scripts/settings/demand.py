@@ -1,8 +1,9 @@
 """What a job asks of a cluster, from the sizes in the settings. A simple model, meant to be enough rather than exact.
 
 GPU memory in bytes a parameter: 2 to run a model in bfloat16; 18 to train all weights (2 for the weights in bfloat16,
-4 for gradients added up in float32, 8 for AdamW's two moments and 4 for its master copy), sharded over the GPUs; 2.5 for
-low-rank adapters. A quarter more is for activations. GPUs come in powers of two. Without GPUs (`compute.gpu_memory_gb: null`) none are asked for.
+4 for gradients added up in float32, 8 for AdamW's two moments and 4 for its master copy), sharded over the GPUs; 2.5
+for low-rank adapters. A quarter more is for activations. GPUs come in powers of two. Without GPUs
+(`compute.gpu_memory_gb: null`) none are asked for.
 """
 
 import math
