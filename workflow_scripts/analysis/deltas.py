@@ -5,9 +5,9 @@ allocation, suite, number of evaluation frames, benchmark and metric; columns in
 is the suite's score (see `scores`).
 
 - base, tuned: scores in the metric's unit, the tuned one averaged over the seeds. delta = tuned - base.
-- ci_low, ci_high: 95 percent percentile interval of delta. Both checkpoints are scored on the same draws of clusters;
-  with two or more seeds, seeds are drawn as well (`resampling`). With one seed the interval covers the choice of
-  questions and not the chance of training. Under five seeds figures show each.
+- ci_low, ci_high: 95 percent interval of delta. Both checkpoints are scored on the same draws of clusters. With one
+  seed it is the percentile interval of the draws and covers the choice of questions, not the chance of training; with
+  more it covers both, by Student's t over the seeds (`resampling`). Under five seeds figures show each.
 - p_value: two-sided, not corrected (`resampling` says how). `read_deltas` adds `p_holm`, Holm-adjusted within a family:
   the main metrics of all benchmarks and allocations of one recipe, model, suite and number of evaluation frames; the
   suite scores of all allocations are a family of their own.
@@ -35,10 +35,8 @@ from workflow_scripts.analysis.evaluations import (
 )
 from workflow_scripts.analysis.resampling import (
     holm,
-    interval,
-    mean_over_seeds,
-    normal_p_value,
-    seed_draws,
+    seed_interval,
+    seed_p_value,
     swap_masks,
     swap_p_value,
 )
@@ -57,10 +55,15 @@ FAMILY = ["recipe", "model", "suite", "eval_frames"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """A difference and what chance does to it: bootstrap and swapped differences, each [resamples]."""
+    """A difference and what chance does to it.
+
+    seeds: each seed's difference, [seeds]. resampled, swapped: the mean difference of the seeds on each draw of
+    clusters and under each swap of answers, [resamples].
+    """
 
     base: float
     tuned: float
+    seeds: np.ndarray
     resampled: np.ndarray
     swapped: np.ndarray
 
@@ -110,7 +113,6 @@ def deltas(evaluations: Sequence[Evaluation], resamples: int, seed: int) -> pd.D
 
 
 def _compare(base: Evaluation, tuned: Sequence[Evaluation], resamples: int, seed: int) -> list[dict[str, Any]]:
-    draws = seed_draws(len(tuned), resamples, seed)
     rows, mains, maxima, questions = [], [], [], 0
     for evaluation in tuned:
         if set(evaluation.benchmarks) != set(base.benchmarks):
@@ -123,7 +125,7 @@ def _compare(base: Evaluation, tuned: Sequence[Evaluation], resamples: int, seed
         weights = cached_weights(len(benchmark.clusters), resamples, seed, name)
         swaps = _cached_swaps(len(benchmark.clusters), resamples, seed, name)
         for metric, (statistic, maximum, n) in benchmark.metrics.items():
-            found = compare(statistic, [other.metrics[metric][0] for other in others], weights, swaps, draws)
+            found = compare(statistic, [other.metrics[metric][0] for other in others], weights, swaps)
             rows.append(_row(name, metric, maximum, found, n))
             if metric == benchmark.main:
                 mains.append(found)
@@ -132,35 +134,33 @@ def _compare(base: Evaluation, tuned: Sequence[Evaluation], resamples: int, seed
     whole = Comparison(
         float(suite_mean([np.asarray(main.base) for main in mains], maxima)),
         float(suite_mean([np.asarray(main.tuned) for main in mains], maxima)),
+        suite_mean([main.seeds for main in mains], maxima),
         suite_mean([main.resampled for main in mains], maxima),
         suite_mean([main.swapped for main in mains], maxima),
     )
     return [*rows, _row(base.suite, SUITE_METRIC, 100.0, whole, questions)]
 
 
-def compare(
-    base: Statistic, tuned: Sequence[Statistic], weights: np.ndarray, swaps: np.ndarray, draws: np.ndarray
-) -> Comparison:
+def compare(base: Statistic, tuned: Sequence[Statistic], weights: np.ndarray, swaps: np.ndarray) -> Comparison:
     """Compare the seeds of one run with its base on the same clusters.
 
     weights, swaps: [resamples, clusters], how often a cluster is drawn, whether its answers change sides.
-    draws: [resamples, seeds drawn].
     """
-    resampled = np.stack([seed.resampled(weights) for seed in tuned])
+    resampled = np.mean([seed.resampled(weights) for seed in tuned], axis=0) - base.resampled(weights)
     swapped = np.zeros(len(swaps))
     for seed in tuned:
         moved = swaps @ (seed.sums - base.sums)
         ours = seed.combine(seed.sums.sum(axis=0) - moved)
         theirs = seed.combine(base.sums.sum(axis=0) + moved)
         swapped += (ours - theirs) / len(tuned)
-    mean = float(np.mean([seed.value() for seed in tuned]))
-    return Comparison(base.value(), mean, mean_over_seeds(resampled, draws) - base.resampled(weights), swapped)
+    values = np.array([seed.value() for seed in tuned])
+    return Comparison(base.value(), float(values.mean()), values - base.value(), resampled, swapped)
 
 
 def _row(benchmark: str, metric: str, maximum: float, found: Comparison, questions: int) -> dict[str, Any]:
     difference = found.tuned - found.base
-    low, high = interval(found.resampled)
-    p_value = max(swap_p_value(difference, found.swapped), normal_p_value(difference, found.resampled))
+    low, high = seed_interval(found.resampled, found.seeds)
+    p_value = max(swap_p_value(difference, found.swapped), seed_p_value(found.resampled, found.seeds))
     return {
         "benchmark": benchmark, "metric": metric, "maximum": maximum, "base": found.base, "tuned": found.tuned,
         "delta": difference, "ci_low": low, "ci_high": high, "p_value": p_value, "n_questions": questions,
