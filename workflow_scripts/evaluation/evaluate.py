@@ -20,6 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workflow_scripts.evaluation import sources
 from workflow_scripts.evaluation.media import videos
 from workflow_scripts.evaluation.tasks import Task, load_tasks, no_network, use_benchmarks
 from workflow_scripts.settings import BenchmarkSettings, InputError, ModelSettings, cli
@@ -197,6 +198,7 @@ def main() -> None:
         "blind": arguments.blind,
         "temporal_positions": arguments.temporal_positions,
         "versions": {name: version(name) for name in PACKAGES},
+        "commits": {one.name: sources.commit(one, tasks[one.name]) for one in arguments.benchmarks},
         "startup_seconds": round(time.monotonic() - began, 3),
     }
     write(arguments.output, model, arguments.benchmarks, tasks, head)

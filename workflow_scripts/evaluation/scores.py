@@ -1,7 +1,8 @@
 """What an evaluation leaves behind: scores.json and responses.parquet, and how to read them.
 
-`scores.json`: {model (ModelSettings), suite, frames, blind, rows, versions, seconds}; rows hold {benchmark, task,
-metric, category, value, maximum, n_questions}, the main metric of each benchmark first; task null is all of its tasks.
+`scores.json`: {model (ModelSettings), suite, frames, blind, rows, versions, commits, seconds}; rows hold {benchmark,
+task, metric, category, value, maximum, n_questions}, the main metric of each benchmark first; task null is all of its
+tasks. commits holds the commit of each benchmark's data, null where it is unknown or they are files of a task's own.
 `responses.parquet`: a row a question, columns in `RESPONSE_COLUMNS`; `cluster` is the question's image or video,
 `category` the benchmark's finest category, `ability` the one above it where the benchmark has two levels (MMStar,
 MMBench), else the same.

@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from workflow_scripts.evaluation import sources
 from workflow_scripts.settings import BenchmarkSettings, InputError
 
 NO_JUDGE = "Incorrect: the answer was not parsed, and no judge is called"
@@ -72,7 +73,8 @@ def load_tasks(benchmarks: Sequence[BenchmarkSettings], folder: Path | None) -> 
         The tasks by benchmark and by name, in the order of the settings.
 
     Raises:
-        InputError: a task is unknown, its data cannot be loaded, or its number of questions is not the registry's.
+        InputError: a task is unknown, its data cannot be loaded, or its number of questions, its repository or its
+            commit is not the registry's.
     """
     import_lmms_eval()
     from lmms_eval.tasks import TaskManager
@@ -89,6 +91,7 @@ def load_tasks(benchmarks: Sequence[BenchmarkSettings], folder: Path | None) -> 
             raise InputError(
                 f"benchmark {benchmark.name} holds {found} questions; its settings say {benchmark.questions}"
             )
+        sources.commit(benchmark, tasks)
         loaded[benchmark.name] = tasks
     return loaded
 

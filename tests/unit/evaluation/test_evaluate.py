@@ -62,6 +62,7 @@ def test_the_command_evaluates_a_suite(
     scores, responses = read_scores(output), read_responses(output)
     assert scores["model"] == model.model_dump(mode="json")
     assert (scores["suite"], scores["frames"], scores["blind"]) == (suite, frames, kind == "blind")
+    assert scores["commits"] == {one.name: None for one in world.of(suite)}
     assert responses.groupby("benchmark").size().to_dict() == {one.name: one.questions for one in world.of(suite)}
     assert isinstance(responses["score"].dtype, type(pd.Series([0.0]).dtype))
     assert responses["frames"].dtype == "int32"
