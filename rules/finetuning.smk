@@ -52,9 +52,11 @@ rule train:
         gpu=training_gpus,
     params:
         launcher=launcher,
+        minutes=STUDY.compute.checkpoint_minutes,
         folder=subpath(output.summary, parent=True),
     message:
         "fine-tuning {wildcards.model} on {wildcards.allocation}, recipe {wildcards.recipe}, seed {wildcards.seed}"
     shell:
         "{params.launcher} -m workflow_scripts.finetuning.train --spec {input.spec:q} --store {input.store:q}"
-        " --checkpoints {params.folder:q}/checkpoints --threads {threads} --output {params.folder:q} > {log:q} 2>&1"
+        " --checkpoints {params.folder:q}/checkpoints --save-minutes {params.minutes} --threads {threads}"
+        " --output {params.folder:q} > {log:q} 2>&1"

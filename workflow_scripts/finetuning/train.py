@@ -42,6 +42,7 @@ from workflow_scripts.vlm.encode import collate
 from workflow_scripts.vlm.load import load
 
 STOPPED = 75  # EX_TEMPFAIL: the same command, started again, goes on
+MOST_WORKERS = 2  # each holds up to two encoded steps in memory
 
 
 class Stopped(Exception):
@@ -167,13 +168,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--store", type=Path, nargs="+", required=True, help="frames/shard-*.arrow")
     parser.add_argument("--checkpoints", type=Path, required=True, help="folder of all runs' checkpoints")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads, shared by torchrun's processes on a node")
-    parser.add_argument("--workers", type=int, help="data loader processes; by default half its threads, at most 8")
-    parser.add_argument("--save-minutes", type=float, default=10.0, help="time between checkpoints")
+    parser.add_argument("--workers", type=int, help="data loader processes; by default half its threads, at most 2")
+    parser.add_argument("--save-minutes", type=float, default=30.0, help="from one checkpoint's end to the next")
     parser.add_argument("--output", type=Path, required=True, help="the run's folder")
     options = parser.parse_args(arguments)
     threads = max(1, options.threads // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     torch.set_num_threads(threads)
-    workers = min(8, threads // 2) if options.workers is None else options.workers
+    workers = min(MOST_WORKERS, threads // 2) if options.workers is None else options.workers
     transformers.logging.disable_progress_bar()
     try:
         train(

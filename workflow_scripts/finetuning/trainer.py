@@ -79,6 +79,7 @@ def training_arguments(spec: RunSpec, folder: Path, *, processes: int, workers: 
         ddp_find_unused_parameters=False,
         ddp_timeout=WAIT_SECONDS,
         dataloader_num_workers=workers,
+        dataloader_prefetch_factor=1 if workers else None,  # an item is a whole step
         logging_steps=1,
         logging_nan_inf_filter=False,
         save_strategy="no",  # `Callbacks` asks for checkpoints
@@ -133,6 +134,7 @@ class VideoTrainer(Trainer):
             batch_sampler=sampler,
             collate_fn=StepCollator(self.collate, self.spec.recipe.micro_batch_size),
             num_workers=self.args.dataloader_num_workers,
+            prefetch_factor=self.args.dataloader_prefetch_factor,
             worker_init_fn=_start_worker,
             generator=torch.Generator(),  # else each start draws from the generator that dropout uses
         )
@@ -272,7 +274,7 @@ class VideoTrainer(Trainer):
 
 
 class Callbacks(TrainerCallback):
-    """Asks for a checkpoint every `seconds` and when a signal came, keeps snapshots, and shows progress.
+    """Asks for a checkpoint `seconds` after the last one's end and when a signal came; keeps snapshots, shows progress.
 
     `snapshot(percent)` writes the weights; `advance(steps)` moves the progress shown. All processes decide alike.
     """
@@ -320,8 +322,10 @@ class Callbacks(TrainerCallback):
             self.stopped = True
         if self.stopped or due:
             control.should_save = True
-            self.saved = time.monotonic()
         return control
+
+    def on_save(self, *_: Any, **__: Any) -> None:
+        self.saved = time.monotonic()
 
     def _agree(self, *wishes: bool, device: torch.device) -> list[bool]:
         """Each wish, true if any process has it."""

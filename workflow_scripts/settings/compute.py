@@ -25,4 +25,7 @@ class ComputeSettings(Section):
         gt=0,
         description="Memory of one GPU in GB; with a model's size it gives the GPUs a job asks for. null: no GPUs.",
     )
+    checkpoint_minutes: float = Field(
+        30.0, ge=0, description="Minutes from the end of one checkpoint of a training run to the next checkpoint."
+    )
     threads: ThreadsSettings = Field(ThreadsSettings(), description="CPU threads of one job, by stage.")
