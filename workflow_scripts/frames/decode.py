@@ -127,19 +127,26 @@ def _decoded(wanted: list[int], times: np.ndarray, duration_s: float, images: li
 
 
 class _Picture:
-    """Turns decoded frames of one video into upright uint8 [H, W, 3] RGB of square pixels."""
+    """Turns decoded frames of one video into upright uint8 [H, W, 3] RGB of square pixels.
+
+    All get the size of the first: a stream may change its own on the way.
+    """
 
     def __init__(self, video: VideoFile, max_pixels: int) -> None:
         aspect = video.context.sample_aspect_ratio or Fraction(1)
         self.pixel_aspect = aspect if WILDEST_PIXEL >= aspect >= 1 / WILDEST_PIXEL else Fraction(1)
         self.max_pixels = max_pixels
+        self.size: tuple[int, int] | None = None  # width and height, after turning
         self.reformatter = VideoReformatter()  # keeps its scaler from frame to frame
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        width, height = target_size(frame.width, frame.height, self.max_pixels, self.pixel_aspect)
+        turns = round(frame.rotation / 90) % 4
+        if self.size is None:
+            size = target_size(frame.width, frame.height, self.max_pixels, self.pixel_aspect)
+            self.size = size[::-1] if turns % 2 else size
+        width, height = self.size[::-1] if turns % 2 else self.size
         scaled = self.reformatter.reformat(frame, width, height, "rgb24", interpolation=_SCALER)
         image = scaled.to_ndarray()
-        turns = round(frame.rotation / 90) % 4
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 

@@ -2,6 +2,7 @@
 
 import random
 import struct
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,21 @@ def test_turned_footage_comes_out_upright(tmp_path: Path, degrees: int) -> None:
 def test_pixels_that_are_not_square(tmp_path: Path) -> None:
     path = write_video(tmp_path / "wide.mp4", options=X264, times_ms=range(0, 400, 40), pixel_aspect=Fraction(4, 3))
     assert decode(path, (8,), ANY_SIZE).images[0].shape == (90, 160, 3)
+
+
+@pytest.mark.parametrize("sizes", [((160, 120), (320, 240)), ((320, 240), (160, 90))], ids=["grows", "shrinks"])
+def test_a_stream_that_changes_size_keeps_the_first(tmp_path: Path, sizes: Sequence[tuple[int, int]]) -> None:
+    parts = [
+        write_video(
+            tmp_path / f"{part}.h264", options=X264, times_ms=range(0, 1000, 40), size=size, first_number=25 * part
+        )
+        for part, size in enumerate(sizes)
+    ]
+    path = tmp_path / "changes.h264"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    decoded = decode(path, (8,), ANY_SIZE)
+    assert np.stack(decoded.images).shape == (8, *sizes[0][::-1], 3)
+    assert [read_number(image) for image in decoded.images] == decoded.index
 
 
 @pytest.mark.parametrize("size", [(160, 120), (1920, 1080), (7, 5000), (448, 448), (449, 448), (8000, 3)])
