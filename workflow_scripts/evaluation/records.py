@@ -49,7 +49,7 @@ def responses(
         if len(answered) != len(docs):
             raise InputError(f"task {name}: {len(answered)} of {len(docs)} questions were answered; expected all")
         ids = _ids([docs[doc_id] for doc_id in sorted(answered)])
-        pairs = any("#" in question_id for question_id in ids)
+        pairs = _in_pairs(benchmark, ids)
         for question_id, doc_id in zip(ids, sorted(answered), strict=True):
             sample = answered[doc_id]
             seen = shown[name, doc_id]
@@ -58,8 +58,7 @@ def responses(
                     "benchmark": benchmark.name,
                     "task": name,
                     "question_id": f"{name}/{question_id}" if len(tasks) > 1 else question_id,
-                    # Where questions share an id, as MME's pairs do, the id is that of their image.
-                    "cluster": question_id.split("#")[0] if pairs else seen.cluster,
+                    "cluster": question_id.rpartition("#")[0] if pairs else seen.cluster,
                     "category": category(benchmark, name, docs[doc_id]),
                     "ability": ability(benchmark, name, docs[doc_id]),
                     "prompt": str(sample["arguments"][0]),
@@ -85,6 +84,15 @@ def _ids(docs: Sequence[Row]) -> list[str]:
         seen[one] += 1
         numbered.append(f"{one}#{seen[one]}")
     return numbered
+
+
+def _in_pairs(benchmark: BenchmarkSettings, ids: Sequence[str]) -> bool:
+    """Whether the ids, numbered, are those of MME's pairs: its two questions about an image share the image's id.
+
+    Elsewhere an id that repeats, or has a "#" of its own, says nothing of images.
+    """
+    mme = any(metric.metric.startswith("mme_") for metric in benchmark.metrics)
+    return mme and all("#" in question_id for question_id in ids)
 
 
 def category(benchmark: BenchmarkSettings, task: str, doc: Row) -> str:
