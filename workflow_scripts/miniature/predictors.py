@@ -25,8 +25,8 @@ from workflow_scripts.settings.models import Family
 
 DINOV2 = "dinov2"
 FAMILIES: dict[str, Family] = {"predictor-qwen2.5-vl-3b": "qwen2.5-vl", "predictor-qwen3-vl-8b": "qwen3-vl"}
-STEPS = {DINOV2: 400, **dict.fromkeys(FAMILIES, 600)}
-BATCH = {DINOV2: 128, **dict.fromkeys(FAMILIES, 16)}
+STEPS = {DINOV2: 150, "predictor-qwen2.5-vl-3b": 300, "predictor-qwen3-vl-8b": 800}
+BATCH = {DINOV2: 64, **dict.fromkeys(FAMILIES, 16)}
 RATE = {DINOV2: 1e-3, **dict.fromkeys(FAMILIES, 2e-3)}
 
 
