@@ -37,19 +37,21 @@ for experiment in STUDY.experiments:
             settings=lambda wildcards, experiment=experiment: to_json(experiment),
             dpi=STUDY.figures.dpi,
             samples=lambda wildcards, input: sample_flags(input),
+            budgets=["--admissible", *STUDY.frames.budgets] if experiment.figure == "predictors" else [],
             stem=subpath(output.shown, strip_suffix=".html" if experiment.figure in FILES else ".png"),
         message:
             "drawing {params.figure}"
         shell:
             "python -m workflow_scripts.figures.{params.figure} --scores {input.scores:q} --deltas {input.deltas:q}"
-            " {params.samples:q} --settings {params.settings:q} --dpi {params.dpi} --output-stem {params.stem:q}"
-            " > {log:q} 2>&1"
+            " {params.samples:q} {params.budgets:q} --settings {params.settings:q} --dpi {params.dpi}"
+            " --output-stem {params.stem:q} > {log:q} 2>&1"
 
 
 rule training_data:
     input:
         manifest="<results>/curation/manifest.parquet",
         statistics="<results>/curation/statistics.csv",
+        quarantine="<results>/curation/quarantine.csv",
     output:
         multiext("<results>/figures/training_data", ".pdf", ".svg", ".csv"),
         shown=report(
@@ -72,7 +74,8 @@ rule training_data:
         "drawing training_data"
     shell:
         "python -m workflow_scripts.figures.training_data --manifest {input.manifest:q}"
-        " --statistics {input.statistics:q} --dpi {params.dpi} --output-stem {params.stem:q} > {log:q} 2>&1"
+        " --statistics {input.statistics:q} --quarantine {input.quarantine:q} --dpi {params.dpi}"
+        " --output-stem {params.stem:q} > {log:q} 2>&1"
 
 
 rule figures:

@@ -63,7 +63,7 @@ def draw(selection: Selection) -> Figure:
         label.set_color(darker(SUITE_COLOUR[selection.suite_of(name)]))
     panels[0].set_ylim(len(names) - 0.4, -0.6)
     alone = f", {allocation_label(selection.allocations[0])}" if len(selection.allocations) == 1 else ""
-    figure.supxlabel(f"change after Video-SFT{alone} (points of 100), {selection.seeds_text}", fontsize=7.5)
+    figure.supxlabel(f"change after Video-SFT{alone} (points of 100), {selection.held_text}", fontsize=7.5)
     handles = _legend(selection)
     if handles:
         figure.legend(handles=handles, loc="outside upper center", ncols=5)

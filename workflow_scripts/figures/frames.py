@@ -60,8 +60,6 @@ def drawn(selection: Selection) -> pd.DataFrame:
     table["low"], table["high"] = table["base"] + table["ci_low"], table["base"] + table["ci_high"]
     for column in selection.seed_columns:
         table[column] = table["base"] + table[column]
-    blind = selection.references[selection.references["kind"] == "blind"].set_index(["model", "benchmark"])["value"]
-    table["blind"] = [blind.get((m, b)) for m, b in zip(table["model"], table["benchmark"], strict=True)]
     return table[[*KEPT, "blind", "n_seeds", *selection.seed_columns]].sort_values(["model", "benchmark", "frames"])
 
 
@@ -77,7 +75,7 @@ def draw(selection: Selection) -> Figure:
     for axes, name in zip(panels.flat, names, strict=False):
         _panel(axes, table[table["benchmark"] == name], selection)
         axes.set_title(f"{benchmark_label(name)} (n = {selection.questions(name):,})")
-    figure.supxlabel("training frames (log scale)", fontsize=7.5)
+    figure.supxlabel(f"training frames (log scale); {selection.held_text}", fontsize=7.5)
     figure.supylabel("score (% of maximum)", fontsize=7.5)
     figure.legend(handles=_legend(selection), loc="outside upper center", ncols=7, columnspacing=1.4)
     return figure

@@ -41,7 +41,7 @@ def main() -> None:
         means = {name: float(budgets[name].mean()) for name in selection.allocations if name in budgets}
     table = numbers(selection, means)
     header, rows = cells(table, selection)
-    note = f"{NOTE} {selection.seeds_text[0].upper() + selection.seeds_text[1:]}."
+    note = f"{NOTE} {selection.held_text[0].upper() + selection.held_text[1:]}."
     save_table(header, rows, note, arguments.output_stem)
     save_csv(table, arguments.output_stem)
 

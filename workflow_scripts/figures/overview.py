@@ -74,10 +74,10 @@ def draw(selection: Selection) -> Figure:
 
 
 def held(selection: Selection) -> str:
-    """What all rows share: the model or the allocation if there is one, and the seeds."""
+    """What all rows share: the model or the allocation if there is one, the seeds and evaluation frames."""
     shared = [model_label(selection.models[0])] if len(selection.models) == 1 else []
     shared += [allocation_label(selection.allocations[0])] if len(selection.allocations) == 1 else []
-    return ", ".join([*shared, selection.seeds_text])
+    return ", ".join([*shared, selection.held_text])
 
 
 def legend(selection: Selection) -> list[Line2D]:

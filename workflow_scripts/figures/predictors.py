@@ -4,8 +4,8 @@ Comes in: scores.csv, deltas.csv, the manifest, the budgets of each allocation a
 minimal sufficient budgets. Goes out: a table (.md, .tex, .html), a figure (.pdf, .svg, .png; also in the page) and the
 numbers behind both (.csv), a row an allocation.
 
-Frames saved are against giving every sample the largest budget. Intervals of shares are Wilson's, at 95 percent:
-samples are on different videos.
+Frames saved are against giving every sample the largest admissible budget. Intervals of shares are Wilson's, at 95
+percent: samples are on different videos.
 """
 
 import argparse
@@ -36,9 +36,11 @@ from workflow_scripts.settings import InputError
 from workflow_scripts.settings.cli import run
 
 NOTE = (
-    "n = {n:,} training samples. Frames saved: against the largest budget, {largest}, for every sample. Image and "
-    "video change: of the suites' means after Video-SFT, in points of 100, {model}, {seeds}. Brackets: 95% intervals."
+    "n = {n:,} training samples. Frames saved: against the largest admissible budget, {largest}, for every sample. "
+    "Image and video change: of the suites' means after Video-SFT, in points of 100, {model}, {held}. "
+    "Brackets: 95% intervals."
 )
+SUITE_KEYS = ("base", "blind", "delta", "ci_low", "ci_high", "n_questions")
 TRUTH_NOTE = " Exact, too few: share of samples whose budget is, or is below, the true minimal sufficient budget."
 
 
@@ -47,19 +49,24 @@ def main() -> None:
     add_arguments(parser)
     add_sample_arguments(parser, required=True)
     parser.add_argument("--truth", type=Path, default=None, help="true budgets: subset, record_id, format, budget")
+    parser.add_argument("--admissible", nargs="+", type=int, required=True, metavar="FRAMES", help="frames.budgets")
     arguments = parser.parse_args()
     selection = select(arguments)
+    if len(selection.models) > 1:
+        raise InputError(f"models {', '.join(selection.models)}: the table is of one model; expected one")
     budgets = read_budgets(arguments.manifest, arguments.budgets)
     missing = [name for name in selection.allocations if name not in budgets]
     if missing:
         raise InputError(f"--budgets: none of allocation {missing[0]}; expected one for each of the experiment's")
     if arguments.truth:
         budgets["truth"] = read_truth(arguments.truth, budgets)
-    table = numbers(selection, budgets)
+    admissible = sorted(arguments.admissible)
+    _check(budgets, selection, admissible)
+    table = numbers(selection, budgets, admissible)
     header, rows = cells(table, selection)
     model = model_label(selection.models[0])
-    note = NOTE.format(n=len(budgets), largest=largest(budgets, selection), model=model, seeds=selection.seeds_text)
-    figure = draw(budgets, selection)
+    note = NOTE.format(n=len(budgets), largest=admissible[-1], model=model, held=selection.held_text)
+    figure = draw(budgets, selection, admissible)
     note += TRUTH_NOTE if arguments.truth else ""
     save_table(header, rows, note, arguments.output_stem, svg_text(figure))
     save_figure(figure, table, arguments.output_stem, arguments.dpi)
@@ -69,20 +76,18 @@ def hybrids(selection: Selection) -> list[str]:
     return [name for name in selection.allocations if uniform_frames(name) is None]
 
 
-def steps(budgets: pd.DataFrame, selection: Selection) -> list[int]:
-    """The admissible budgets: those that any allocation or the truth holds."""
-    columns = [*selection.allocations, *(["truth"] if "truth" in budgets else [])]
-    return sorted({int(value) for value in np.unique(budgets[columns].to_numpy())})
+def _check(budgets: pd.DataFrame, selection: Selection, admissible: list[int]) -> None:
+    for name in [*selection.allocations, *(["truth"] if "truth" in budgets else [])]:
+        strange = budgets.loc[~budgets[name].isin(admissible), name]
+        if not strange.empty:
+            raise InputError(
+                f"budgets of {name}: {int(strange.iloc[0])} frames; expected one of {', '.join(map(str, admissible))}"
+            )
 
 
-def largest(budgets: pd.DataFrame, selection: Selection) -> int:
-    return steps(budgets, selection)[-1]
-
-
-def numbers(selection: Selection, budgets: pd.DataFrame) -> pd.DataFrame:
-    """A row an allocation: mean_budget, saved (share of the largest), share_<n>, changes of the suites (first model);
-    with truth also exact, too_few, too_many with their intervals, and cell_<true>_<given> (counts)."""
-    admissible = steps(budgets, selection)
+def numbers(selection: Selection, budgets: pd.DataFrame, admissible: list[int]) -> pd.DataFrame:
+    """A row an allocation: mean_budget, saved (share of the largest admissible), share_<n>, scores and changes of the
+    suites; with truth also exact, too_few, too_many with their intervals, and cell_<true>_<given> (counts)."""
     rows = []
     for allocation in selection.allocations:
         given = budgets[allocation]
@@ -91,7 +96,7 @@ def numbers(selection: Selection, budgets: pd.DataFrame) -> pd.DataFrame:
         row |= {f"share_{n}": (given == n).mean() for n in admissible}
         for suite in selection.suites:
             change = selection.change(selection.models[0], allocation, suite)
-            row |= {f"{suite}_{key}": change[key] for key in ("delta", "ci_low", "ci_high", "n_questions")}
+            row |= {f"{suite}_{key}": change[key] for key in SUITE_KEYS}
         if "truth" in budgets:
             truth = budgets["truth"]
             for name, is_it in (("exact", given == truth), ("too_few", given < truth), ("too_many", given > truth)):
@@ -136,13 +141,12 @@ def _signed(value: float) -> str:
     return "0.0" if text[1:] == "0.0" else text
 
 
-def draw(budgets: pd.DataFrame, selection: Selection) -> Figure:
+def draw(budgets: pd.DataFrame, selection: Selection, admissible: list[int]) -> Figure:
     """A column a predictor: the histogram of budgets, with truth also how they meet the true ones."""
     names = hybrids(selection)
     if not names:
         raise InputError(f"allocations {', '.join(selection.allocations)}: none is hybrid-<...>; predictors needs one")
     known = "truth" in budgets
-    admissible = steps(budgets, selection)
     width = max(2.2 * min(len(names), 3), 3.35)
     figure = new_figure(min(width, DOUBLE_IN), 3.9 if known else 1.75)
     panels = figure.subplots(1 + known, len(names), squeeze=False, height_ratios=[1, 1.25] if known else [1])

@@ -18,6 +18,7 @@ from workflow_scripts.figures.selection import Selection, add_arguments, select
 from workflow_scripts.figures.style import (
     DOUBLE_IN,
     GREY,
+    SMALL_PT,
     SUITE_COLOUR,
     allocation_label,
     benchmark_label,
@@ -36,6 +37,7 @@ BASE_LOOK: dict[str, Any] = {
     "markersize": 3.6,
     "markerfacecolor": "white",
 }
+BLIND_LOOK: dict[str, Any] = {"color": GREY, "linestyle": (0, (1, 1.5)), "linewidth": 1.0}
 KEPT = ["model", "size_b", "allocation", "suite", "benchmark", "metric", "base", "tuned", "low", "high", "n_questions"]
 
 
@@ -57,7 +59,9 @@ def drawn(selection: Selection) -> pd.DataFrame:
     table["low"], table["high"] = table["base"] + table["ci_low"], table["base"] + table["ci_high"]
     for column in selection.seed_columns:
         table[column] = table["base"] + table[column]
-    return table[[*KEPT, "n_seeds", *selection.seed_columns]].sort_values(["benchmark", "allocation", "size_b"])
+    return table[[*KEPT, "blind", "n_seeds", *selection.seed_columns]].sort_values(
+        ["benchmark", "allocation", "size_b"]
+    )
 
 
 def draw(selection: Selection) -> Figure:
@@ -72,7 +76,7 @@ def draw(selection: Selection) -> Figure:
     for axes, name in zip(panels.flat, names, strict=False):
         _panel(axes, table[table["benchmark"] == name], selection)
         axes.set_title(f"{benchmark_label(name)} (n = {selection.questions(name):,})")
-    figure.supxlabel("parameters (10⁹, log scale)", fontsize=7.5)
+    figure.supxlabel(f"parameters (10⁹, log scale); {selection.held_text}", fontsize=7.5)
     figure.supylabel("score (% of maximum)", fontsize=7.5)
     figure.legend(handles=_legend(selection), loc="outside upper center", ncols=6, columnspacing=1.4)
     return figure
@@ -97,11 +101,28 @@ def _panel(axes: Axes, table: pd.DataFrame, selection: Selection) -> None:
     axes.set_xticks(sizes, [f"{size:.0f}" if size >= 10 else f"{size:.2g}" for size in sizes])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlim(sizes[0] / 1.35, sizes[-1] * 1.35)
+    _blind(axes, table, base)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], min_n_ticks=3))
 
 
+def _blind(axes: Axes, table: pd.DataFrame, base: pd.DataFrame) -> None:
+    """The blind score by size; one far below is written at the bottom instead of squeezing the others."""
+    blind = base["blind"].dropna()
+    if blind.empty:
+        return
+    low, high = float(table[["low", "base"]].min().min()), float(table[["high", "base"]].max().max())
+    span = max(high - low, 2.0)
+    if blind.min() > low - 0.8 * span:
+        axes.plot(base["size_b"], base["blind"], zorder=1, **BLIND_LOOK)
+        return
+    axes.set_ylim(low - 0.28 * span, high + 0.1 * span)
+    ends = f"{blind.min():.1f}" + (f"\N{EN DASH}{blind.max():.1f}" if len(blind) > 1 else "")
+    text = f"blind {ends} \N{DOWNWARDS ARROW}"
+    axes.text(0.98, 0.03, text, transform=axes.transAxes, ha="right", va="bottom", fontsize=SMALL_PT, color=GREY)
+
+
 def _legend(selection: Selection) -> list[Line2D]:
-    handles = [Line2D([], [], label="base", **BASE_LOOK)]
+    handles = [Line2D([], [], label="base", **BASE_LOOK), Line2D([], [], label="blind", **BLIND_LOOK)]
     for allocation in selection.allocations:
         style = mark(allocation)
         alone = len(selection.allocations) == 1

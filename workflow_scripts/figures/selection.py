@@ -26,7 +26,8 @@ class Selection:
 
     changes: a row a model, allocation and benchmark (`image` and `video`: the suites' means): model, family, size_b,
       allocation, suite, eval_frames, benchmark, metric, maximum, base, tuned, delta, ci_low, ci_high (of delta),
-      p_value, p_holm, n_questions, n_seeds, and seed_<s>: the change of each seed; all scores in percent of maximum.
+      p_value, p_holm, n_questions, n_seeds, seed_<s>: the change of each seed, and blind: the base model's score
+      where it sees a grey picture (nan: not evaluated); all scores in percent of maximum.
     references: a row a model, benchmark and kind (base, blind): value, ci_low, ci_high in percent of maximum.
     """
 
@@ -83,6 +84,17 @@ class Selection:
             return "1 seed"
         return f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]}\N{EN DASH}{counts[-1]} seeds"
 
+    @property
+    def frames_text(self) -> str:
+        """`16 evaluation frames`; empty without videos."""
+        frames = self.changes.loc[self.changes["suite"] == "video", "eval_frames"]
+        return "" if frames.empty else f"{int(frames.iloc[0])} evaluation frames"
+
+    @property
+    def held_text(self) -> str:
+        """Seeds and evaluation frames, which are the same throughout a figure."""
+        return ", ".join(text for text in (self.seeds_text, self.frames_text) if text)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of a figure of scores."""
@@ -104,10 +116,14 @@ def select(arguments: argparse.Namespace) -> Selection:
     if settings is not None:
         deltas = _of_experiment(deltas, settings, arguments.deltas)
         scores = scores[scores["model"].isin(settings.models)]
-    deltas = _one_evaluation(deltas[deltas["main"]])
+    _check_frames(deltas, arguments.deltas)
+    deltas = deltas[deltas["main"]]
     models = settings.models if settings else tuple(deltas["model"].drop_duplicates())
     allocations = settings.allocations if settings else tuple(deltas["allocation"].drop_duplicates())
-    return Selection(models, _in_order(allocations), _changes(scores, deltas), _references(scores, deltas))
+    changes, references = _changes(scores, deltas), _references(scores, deltas)
+    blind = references[references["kind"] == "blind"].set_index(["model", "benchmark"])["value"]
+    changes["blind"] = [blind.get((m, b)) for m, b in zip(changes["model"], changes["benchmark"], strict=True)]
+    return Selection(models, _in_order(allocations), changes.astype({"blind": float}), references)
 
 
 def _in_order(allocations: Sequence[str]) -> tuple[str, ...]:
@@ -147,10 +163,11 @@ def _of_experiment(deltas: pd.DataFrame, settings: ExperimentSettings, path: Pat
     return kept
 
 
-def _one_evaluation(deltas: pd.DataFrame) -> pd.DataFrame:
-    """Where videos were evaluated at several numbers of frames, keep the largest."""
-    largest = deltas.groupby("suite")["eval_frames"].transform("max")
-    return deltas[deltas["eval_frames"] == largest]
+def _check_frames(deltas: pd.DataFrame, path: Path) -> None:
+    """No figure has an axis of evaluation frames."""
+    frames = sorted(deltas.loc[deltas["suite"] == "video", "eval_frames"].unique())
+    if len(frames) > 1:
+        raise InputError(f"file {path}: eval_frames is {', '.join(map(str, frames))}; a figure expects one")
 
 
 def _percent(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:

@@ -38,7 +38,7 @@ from workflow_scripts.settings.cli import run
 
 Bar = tuple[tuple[float, float], tuple[float, float]]
 FRONT: dict[str, Any] = {"color": GREEN, "linewidth": 1.0, "linestyle": (0, (3, 1.5))}
-TAKEN = ["delta", "ci_low", "ci_high", "p_holm", "n_questions"]
+TAKEN = ["base", "blind", "delta", "ci_low", "ci_high", "p_holm", "n_questions"]
 
 
 def main() -> None:
@@ -88,7 +88,7 @@ def draw(selection: Selection) -> Figure:
         _marks(axes, table[table["model"] == model], selection)
         axes.set_title(model_label(model))
     questions = {suite: f"{selection.questions(suite):,}" for suite in selection.suites}
-    figure.supxlabel(f"image change (points of 100, n = {questions['image']})", fontsize=7.5)
+    figure.supxlabel(f"image change (points of 100, n = {questions['image']})\n{selection.held_text}", fontsize=7.5)
     figure.supylabel(f"video change (points of 100, n = {questions['video']})", fontsize=7.5)
     figure.legend(
         handles=_legend(selection),

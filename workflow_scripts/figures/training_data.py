@@ -1,7 +1,7 @@
-"""The training data: samples by source, format and duration, and the videos that could not be used.
+"""The training data: samples by source, format and duration, and the videos and records that could not be used.
 
-Comes in: the manifest and statistics.csv of stage curation, optionally its quarantine.csv. Goes out: a double-width
-figure, and its numbers (.csv): panel, source, format or quantile, value.
+Comes in: the manifest and statistics.csv of stage curation, and its quarantine.csv, to check them. Goes out: a
+double-width figure, and its numbers (.csv): panel, source, format or quantile, value.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def quarantined(path: Path) -> pd.Series:
-    """Videos that were set aside, by reason, from the statistics' rows of dimension `quarantined`."""
+    """Videos and records found unusable, by reason, from the statistics' rows of dimension `quarantined`."""
     if not path.is_file():
         raise InputError(f"file {path} is missing; expected the statistics of stage curation")
     table = pd.read_csv(path)
@@ -147,7 +147,7 @@ def _durations(axes: Axes, table: pd.DataFrame, sources: list[str]) -> None:
 
 def _reasons(axes: Axes, table: pd.DataFrame, n_rows: int) -> None:
     total = int(table["value"].sum())
-    axes.set_xlabel(f"videos set aside (n = {total:,})")
+    axes.set_xlabel(f"unusable videos, records (n = {total:,})")
     if table.empty:
         axes.text(0.5, 0.5, "none", ha="center", va="center", transform=axes.transAxes, color=GREY)
         axes.set_xticks([])

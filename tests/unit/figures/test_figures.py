@@ -12,7 +12,16 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.container import BarContainer
 
-from workflow_scripts.figures import frames, overview, predictors, style, trade_off, training_data
+from workflow_scripts.figures import (
+    architectures,
+    frames,
+    overview,
+    predictors,
+    scale,
+    style,
+    trade_off,
+    training_data,
+)
 from workflow_scripts.figures.selection import Selection, select
 from workflow_scripts.settings import InputError
 
@@ -162,7 +171,7 @@ def test_hybrid_marks_only_a_best_beyond_the_intervals(
 def test_predictors_against_truth_counted_by_hand(
     tables: Tables, samples: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    truth = ["--truth", str(tmp_path / "truth.parquet"), "--dpi", "40"]
+    truth = ["--truth", str(tmp_path / "truth.parquet"), "--dpi", "40", "--admissible", "8", "16", "32", "64", "128"]
     command("predictors", [*tables(), *samples, *truth, "--output-stem", str(tmp_path / "out" / "p")], monkeypatch)
     assert {file.suffix for file in (tmp_path / "out").iterdir()} == {
         f".{k}" for k in ["csv", "html", "md", "pdf", "png", "svg", "tex"]
@@ -170,12 +179,47 @@ def test_predictors_against_truth_counted_by_hand(
     table = pd.read_csv(tmp_path / "out" / "p.csv").set_index("allocation")
     dino = table.loc["hybrid-dinov2"]
     assert (dino["mean_budget"], dino["exact"], dino["too_few"]) == (22.0, 0.75, 0.25)
-    assert dino["saved"] == pytest.approx(1 - 22 / 64)
+    assert dino["saved"] == pytest.approx(1 - 22 / 128)
     assert (dino["cell_16_8"], dino["cell_8_8"], dino["share_8"]) == (10, 20, 0.75)
     assert table.loc["hybrid-qwen2.5-vl-3b", "exact"] == 1
     assert table.loc["hybrid-qwen3-vl-8b", "too_many"] == 0.5
-    assert table.loc["uniform-64", "saved"] == 0
+    assert table.loc["uniform-64", "saved"] == 0.5
+    assert table.loc["uniform-64", "share_128"] == 0
+    assert table["image_blind"].eq(31).all()
+    assert "64 evaluation frames" in (tmp_path / "out" / "p.md").read_text()
     assert "<svg" in (tmp_path / "out" / "p.html").read_text()
+
+
+def test_predictors_are_of_one_model_and_admissible_budgets(
+    tables: Tables, samples: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = ["--output-stem", str(tmp_path / "p")]
+    with pytest.raises(InputError, match=r"64 frames; expected one of 8, 16, 32"):
+        command("predictors", [*tables(), *samples, "--admissible", "8", "16", "32", *place], monkeypatch)
+    with pytest.raises(InputError, match="of one model"):
+        command("predictors", [*tables(FOUR[:2]), *samples, "--admissible", "8", *place], monkeypatch)
+
+
+def test_frames_of_evaluation_are_named_and_one(tables: Tables) -> None:
+    chosen = selection(tables(FOUR[:2]))
+    drawings = [overview.draw(chosen).axes[0].get_xlabel()]
+    drawings += [str(module.draw(chosen).get_supxlabel()) for module in (frames, trade_off, architectures, scale)]
+    assert all("64 evaluation frames" in text for text in drawings)
+    flags = tables()
+    deltas = pd.read_csv(flags[3])
+    pd.concat([deltas, deltas[deltas["suite"] == "video"].assign(eval_frames=8)]).to_csv(flags[3], index=False)
+    with pytest.raises(InputError, match="eval_frames is 8, 64"):
+        selection(flags)
+
+
+def test_scale_draws_the_blind_score(tables: Tables) -> None:
+    chosen = selection(tables(FOUR, ("uniform-16",)))
+    table = scale.drawn(chosen)
+    assert table.loc[table["benchmark"] == "pope", "blind"].eq(50).all()
+    for axes, name in zip(scale.draw(chosen).axes, chosen.benchmarks, strict=False):
+        blind = float(table.loc[table["benchmark"] == name, "blind"].iloc[0])
+        lines = any((line.get_ydata() == blind).all() for line in axes.lines)
+        assert lines or any(f"{blind:.1f}" in text.get_text() for text in axes.texts)
 
 
 def test_wilson_by_hand() -> None:
