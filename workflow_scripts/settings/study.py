@@ -119,6 +119,12 @@ def _cross_check(study: StudySettings) -> list[str]:
                 faults.append(f"{key}.suites names {suite!r}; benchmarks.suites.{suite} lists no benchmark")
         for count in experiment.eval_frames:
             frames(f"{key}.eval_frames", count)
+        if len(experiment.eval_frames) > 1:
+            faults.append(
+                f"{key}.eval_frames is {_list(experiment.eval_frames)}; the figure has no axis for it, list one"
+            )
+        if experiment.figure == "predictors" and len(experiment.models) > 1:
+            faults.append(f"{key}.models is {_list(experiment.models)}; the table is of one model, list one")
     return faults
 
 

@@ -34,12 +34,6 @@ def test_models_without_an_experiment_compute_nothing(paper: dict[str, Any]) -> 
     assert runs(load_study(paper)) == before
 
 
-def test_several_eval_frames(paper: dict[str, Any]) -> None:
-    frames = next(entry for entry in paper["experiments"] if entry["figure"] == "frames")
-    frames.update(eval_frames=[8, 64], seeds=[1], allocations=["uniform-8"], suites=["video"])
-    assert len(evaluations(load_study(paper), "frames")) == 3 * 2
-
-
 def test_allocations(paper: dict[str, Any]) -> None:
     assert allocations(load_study(paper), "hybrid") == [
         "uniform-8", "uniform-16", "uniform-32", "uniform-64", "hybrid-qwen3-vl-8b",

@@ -68,6 +68,14 @@ FAULTS = {
         ["experiments[frames].allocations", "24", "allowed: 8, 16, 32, 64"],
     ),
     "evaluation above the store": (in_frames("eval_frames", [256]), ["experiments[frames].eval_frames", "256", "64"]),
+    "several numbers of evaluation frames": (
+        in_frames("eval_frames", [8, 64]),
+        ["experiments[frames].eval_frames is 8, 64", "list one"],
+    ),
+    "several models of the predictors": (
+        lambda config: experiment(config, "predictors").update(models=["qwen2.5-vl-3b", "qwen2.5-vl-7b"]),
+        ["experiments[predictors].models is qwen2.5-vl-3b, qwen2.5-vl-7b", "list one"],
+    ),
     "predictor above the store": (
         put(128, "budgets", "predictors", "qwen3-vl-8b", "frames"),
         ["budgets.predictors.qwen3-vl-8b.frames", "128", "64"],
