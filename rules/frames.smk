@@ -22,12 +22,13 @@ rule store:
         budgets=STUDY.frames.budgets,
         max_pixels=STUDY.frames.max_pixels,
         quality=STUDY.frames.jpeg_quality,
+        last_frame="",
     message:
         "storing frames of the training videos, shard {params.shard} of 0 to {params.shards} - 1"
     shell:
         "python -m workflow_scripts.frames.store --videos {input.videos:q} --root {params.root:q}"
         " --shard {params.shard} --shards {params.shards} --budgets {params.budgets} --max-pixels {params.max_pixels}"
-        " --jpeg-quality {params.quality} --workers {threads} --output {output.frames:q}"
+        " --jpeg-quality {params.quality} {params.last_frame} --workers {threads} --output {output.frames:q}"
         " --quarantine {output.quarantine:q} > {log:q} 2>&1"
 
 
@@ -49,5 +50,6 @@ use rule store as benchmark_store with:
         budgets=STUDY.frames.budgets,
         max_pixels=STUDY.frames.max_pixels,
         quality=STUDY.frames.jpeg_quality,
+        last_frame=lambda wildcards: "--last-frame" if STUDY.benchmarks.registry[wildcards.benchmark].last_frame else "",
     message:
         "storing frames of benchmark {wildcards.benchmark}"

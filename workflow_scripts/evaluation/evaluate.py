@@ -188,6 +188,7 @@ def main() -> None:
         [task for own in tasks.values() for task in own.values()],
         store,
         arguments.frames,
+        last_frame=[task for one in arguments.benchmarks if one.last_frame for task in one.tasks],
         blind=arguments.blind,
         batch_size=arguments.batch_size,
     )

@@ -7,7 +7,7 @@ Blind, the model sees a mid-grey picture in place of each: what it then earns, l
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -66,6 +66,7 @@ class Answerer(lmms):
         tasks: the tasks that will ask, by name.
         store: frames of the benchmarks' videos.
         frames: frames a video.
+        last_frame: tasks of which the video's last frame is among them.
         blind: whether grey replaces everything.
         batch_size: questions generated together.
 
@@ -82,6 +83,7 @@ class Answerer(lmms):
         store: FrameStore,
         frames: int,
         *,
+        last_frame: Collection[str] = (),
         blind: bool = False,
         batch_size: int = 8,
     ) -> None:
@@ -90,6 +92,7 @@ class Answerer(lmms):
         self.tasks = {str(task.config.task): task for task in tasks}
         self.store = store
         self.frames = frames
+        self.last_frame = last_frame
         self.blind = blind
         self.batch_size = batch_size
         self.shown: dict[tuple[str, int], Shown] = {}
@@ -140,7 +143,7 @@ class Answerer(lmms):
             return images, checksum.hexdigest()[:16]
         if len(shown) == 1 and isinstance(shown[0], str):
             video = relative(shown[0])
-            return self.store.clip(video, self.frames), video
+            return self.store.clip(video, self.frames, last=request.task in self.last_frame), video
         kinds = ", ".join(type(visual).__name__ for visual in shown)
         raise InputError(f"task {request.task}: question {request.doc_id} shows {kinds}; expected images, or one video")
 

@@ -41,24 +41,24 @@ class Decoded:
     images: list[np.ndarray]
 
 
-def decode(path: Path, budgets: Sequence[int], max_pixels: int) -> Decoded:
-    """Every frame that one of the budgets takes, no larger than max_pixels.
+def decode(path: Path, budgets: Sequence[int], max_pixels: int, last: bool = False) -> Decoded:
+    """Every frame that one of the budgets takes, and with `last` the clip's last, no larger than max_pixels.
 
     path: a video file, or a folder of images (3 a second). Raises Unusable.
     """
     if path.is_dir():
-        return _decode_folder(path, budgets, max_pixels)
+        return _decode_folder(path, budgets, max_pixels, last)
     with VideoFile(path) as video:
         index = video.index
         if index.reliable:
             times = index.times_s()
-            wanted = union_indices(len(times), budgets)
+            wanted = union_indices(len(times), budgets, last)
             moments = np.sort(index.pts[index.shown])[wanted]
             images = _decode_at(video, [int(moment) for moment in moments], max_pixels)
             if len(images) == len(wanted):
                 ordered = [images[int(moment)] for moment in moments]
                 return _decoded(wanted, times, index.duration_s(), ordered)
-        return _decode_everything(video, budgets, max_pixels)
+        return _decode_everything(video, budgets, max_pixels, last)
 
 
 def target_size(width: int, height: int, max_pixels: int, pixel_aspect: Fraction = Fraction(1)) -> tuple[int, int]:
@@ -113,9 +113,9 @@ def _spans(index: PacketIndex, moments: Sequence[int]) -> list[tuple[int, int]]:
     return spans
 
 
-def _decode_everything(video: VideoFile, budgets: Sequence[int], max_pixels: int) -> Decoded:
+def _decode_everything(video: VideoFile, budgets: Sequence[int], max_pixels: int, last: bool) -> Decoded:
     times = video.decoded_times_s()
-    wanted = union_indices(len(times), budgets)
+    wanted = union_indices(len(times), budgets, last)
     keep = set(wanted)
     picture = _Picture(video, max_pixels)
     images = [picture(frame) for i, frame in enumerate(video.all_frames()) if i in keep]
@@ -150,9 +150,9 @@ class _Picture:
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
-def _decode_folder(folder: Path, budgets: Sequence[int], max_pixels: int) -> Decoded:
+def _decode_folder(folder: Path, budgets: Sequence[int], max_pixels: int, last: bool) -> Decoded:
     files = frame_files(folder)
-    wanted = union_indices(len(files), budgets)
+    wanted = union_indices(len(files), budgets, last)
     images = []
     for i in wanted:
         try:

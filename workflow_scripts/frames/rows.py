@@ -21,6 +21,7 @@ class Recipe:
     budgets: tuple[int, ...]
     max_pixels: int
     jpeg_quality: int
+    last_frame: bool = False  # stored beside those of the budgets
 
 
 def make_row(recipe: Recipe, video: str) -> Row | tuple[str, str]:
@@ -30,7 +31,7 @@ def make_row(recipe: Recipe, video: str) -> Row | tuple[str, str]:
     from workflow_scripts.frames.decode import decode
 
     try:
-        decoded = decode(recipe.root / video, recipe.budgets, recipe.max_pixels)
+        decoded = decode(recipe.root / video, recipe.budgets, recipe.max_pixels, recipe.last_frame)
     except Unusable as unusable:
         return unusable.reason, unusable.detail
     return {

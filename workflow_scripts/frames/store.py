@@ -61,10 +61,10 @@ class FrameStore:
         """Paths of the stored videos."""
         return set(self._places)
 
-    def clip(self, video: str, frames: int) -> Clip:
-        """The clip at a budget: frames floor(i * n / frames), all n where n is smaller.
+    def clip(self, video: str, frames: int, last: bool = False) -> Clip:
+        """The clip at a budget: frames floor(i * n / frames), all n where n is smaller; see `uniform_indices` for last.
 
-        Raises InputError where the video is not stored or was stored for other budgets.
+        Raises InputError where the video is not stored, or was stored for other budgets or without its last frame.
         """
         if video not in self._places:
             raise InputError(
@@ -73,12 +73,12 @@ class FrameStore:
         number, batch = self._places[video]
         row = self._readers[number].get_batch(batch)
         stored = row.column("frame_index")[0].values.to_numpy()
-        wanted = np.array(uniform_indices(row.column("n_frames")[0].as_py(), frames))
+        wanted = np.array(uniform_indices(row.column("n_frames")[0].as_py(), frames, last))
         places = np.minimum(np.searchsorted(stored, wanted), len(stored) - 1)
         if not np.array_equal(stored[places], wanted):
             raise InputError(
-                f"video {video}: the frames of budget {frames} are not all in {self.paths[number]}; "
-                "expected one of the budgets that the store was made for"
+                f"video {video}: the frames of budget {frames}{', with the last,' if last else ''} are not all in "
+                f"{self.paths[number]}; expected one of the budgets that the store was made for"
             )
         jpegs = row.column("jpeg")[0].values
         images = [_read_jpeg(memoryview(jpegs[int(place)].as_buffer())) for place in places]
@@ -183,6 +183,7 @@ def main() -> None:
     parser.add_argument("--shard", type=int, default=0, help="number of this shard, from 0")
     parser.add_argument("--shards", type=int, default=1, help="number of shards")
     parser.add_argument("--budgets", type=int, nargs="+", required=True, help="admissible numbers of frames")
+    parser.add_argument("--last-frame", action="store_true", help="store each video's last frame besides")
     parser.add_argument("--max-pixels", type=int, required=True, help="largest stored frame, pixels")
     parser.add_argument("--jpeg-quality", type=int, default=95, help="1 to 100")
     parser.add_argument("--workers", type=int, default=1, help="decoding processes")
@@ -205,7 +206,13 @@ def main() -> None:
         raise InputError(
             f"file {arguments.videos}: video {missing[0]}{more} is missing in {arguments.root}; expected a file"
         )
-    recipe = Recipe(arguments.root, tuple(arguments.budgets), arguments.max_pixels, arguments.jpeg_quality)
+    recipe = Recipe(
+        arguments.root,
+        tuple(arguments.budgets),
+        arguments.max_pixels,
+        arguments.jpeg_quality,
+        last_frame=arguments.last_frame,
+    )
     stored = write_shard(
         videos, recipe, arguments.output, arguments.quarantine, workers=arguments.workers, timeout_s=arguments.timeout
     )

@@ -28,8 +28,14 @@ class BenchmarkSettings(Section):
     tasks: tuple[str, ...] = Field(min_length=1, description="lmms-eval tasks that make up the benchmark.")
     metrics: tuple[MetricSettings, ...] = Field(min_length=1, description="Metrics to report, the main one first.")
     dataset: str = Field(description="Repository of the benchmark's data.")
-    revision: str | None = Field(None, description="Commit of that repository. null: not pinned.")
+    revision: str | None = Field(None, description="Commit of that repository. null: any; scores.json tells which.")
     questions: int = Field(ge=1, description="Number of questions, over all tasks.")
+
+    last_frame: bool = Field(
+        False,
+        description="Whether a video's last frame takes the place of the last of its uniform frames, because questions "
+        "refer to it.",
+    )
 
     @model_validator(mode="after")
     def _metrics_of_tasks(self) -> "BenchmarkSettings":

@@ -152,6 +152,8 @@ BENCHMARKS = {
         "metrics": _by_task("mmmu_acc", 1, "video_mmmu", VIDEO_MMMU),
         "dataset": "lmms-eval/VideoMMMU",
         "questions": 900,
+        # "The image for this question is at the end of the video".
+        "last_frame": True,
     },
 }
 

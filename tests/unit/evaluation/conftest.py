@@ -75,7 +75,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     tasks = load_tasks(list(settings.values()), root / "tasks")
     videos = sorted(str(path.relative_to(root)) for kind in ("*.mp4", "*.mkv") for path in root.rglob(kind))
     store = root.parent / "store.arrow"
-    recipe = Recipe(root, (FRAMES,), 4096, 95)
+    recipe = Recipe(root, (FRAMES,), 4096, 95, last_frame=True)
     assert write_shard(videos, recipe, store, root.parent / "quarantine.csv") == len(videos)
     yield World(root, settings, tasks, store)
     os.environ.clear()

@@ -59,6 +59,18 @@ def test_a_video_is_shown_as_its_frames_in_the_store(world: World, answerer: Cal
     assert shown == FrameStore(world.store).videos
 
 
+def test_the_last_frame_is_shown_to_the_tasks_that_ask_for_it(world: World, answerer: Callable[..., Any]) -> None:
+    named = world.settings["video_mmmu"].tasks
+    plain = answerer("video", well_said)
+    ask(world, plain, "video")
+    model = answerer("video", well_said, last_frame=named)
+    ask(world, model, "video")
+    for (task, _), before, after in zip(model.shown, plain.vlm.examples, model.vlm.examples, strict=True):
+        assert len(after.media) == FRAMES
+        assert (after.media.timestamps_s[:-1] == before.media.timestamps_s[:-1]).all()
+        assert (after.media.timestamps_s[-1] > before.media.timestamps_s[-1]) == (task in named)
+
+
 @pytest.mark.parametrize("suite", ["image", "video"])
 def test_blind_is_as_many_grey_pictures_of_the_same_size(
     world: World, answerer: Callable[..., Any], suite: str

@@ -104,6 +104,23 @@ def test_a_short_video_gives_its_distinct_frames(shard: Path) -> None:
     assert [read_number(image) for image in clip.frames] == list(range(12))
 
 
+def test_the_last_frame_is_stored_and_shown_where_asked(shard: Path, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text("video\na/long.mp4\nb/short.mkv\nc/frames\n")
+    result = store(tmp_path / "list.csv", root, tmp_path / "s.arrow", "--last-frame")
+    assert result.returncode == 0, result.stderr
+    frames = FrameStore(tmp_path / "s.arrow")
+    for budget in (8, 64):
+        uniform = [i * 150 // budget for i in range(budget)]
+        assert [read_number(image) for image in frames.clip("a/long.mp4", budget).frames] == uniform
+        clip = frames.clip("a/long.mp4", budget, last=True)
+        assert [read_number(image) for image in clip.frames] == [*uniform[:-1], 149]
+        assert clip.timestamps_s[-1] == pytest.approx(149 * 0.04)
+    assert [read_number(image) for image in frames.clip("b/short.mkv", 64, last=True).frames] == list(range(12))
+    assert len(frames.clip("c/frames", 8, last=True)) == 8
+    with pytest.raises(InputError, match=r"budget 8, with the last, are not all in"):
+        FrameStore(shard).clip("a/long.mp4", 8, last=True)
+
+
 def test_stored_pictures_are_close_to_the_decoded(root: Path, tmp_path: Path) -> None:
     recipe = Recipe(root, (8,), 10**6, 95)
     write_shard(["a/long.mp4"], recipe, tmp_path / "s.arrow", tmp_path / "q.csv")
