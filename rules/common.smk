@@ -158,12 +158,38 @@ def inference_gpus(wildcards):
     return demand.gpus(STUDY, base_model(wildcards))
 
 
-def launcher(wildcards):
-    """How a training run starts: python, or one process a GPU through torchrun's module.
+def training_nodes(wildcards):
+    """Machines of a training run."""
+    return demand.nodes(STUDY, base_model(wildcards), STUDY.recipes[wildcards.recipe])
 
-    DeepSpeed takes even a single process's place among the others from torchrun's variables.
+
+def several_nodes(value):
+    """A resource that only a training run on several machines has; `value` may be a function of its wildcards."""
+    return lambda wildcards: (
+        None if training_nodes(wildcards) == 1 else value(wildcards) if callable(value) else value
+    )
+
+
+def launcher(wildcards):
+    """How a training run starts: python, or one process a GPU through torchrun's module, by srun on several machines.
+
+    DeepSpeed takes even a single process's place among the others from torchrun's variables. The shell runs on the
+    first machine, where the processes meet, at a port that follows from the job's number.
     """
-    count = training_gpus(wildcards)
+    count, nodes = training_gpus(wildcards), training_nodes(wildcards)
+    torchrun = f"python -m torch.distributed.run --nproc-per-node {max(count // nodes, 1)}"
+    if nodes > 1:
+        return (
+            f"srun --nodes={nodes} --ntasks={nodes} --ntasks-per-node=1"
+            f" --cpus-per-task={training_threads(wildcards)} --gpus-per-node={count // nodes}"
+            f" {torchrun} --nnodes {nodes} --rdzv-backend c10d --rdzv-id $SLURM_JOB_ID"
+            " --rdzv-endpoint $(hostname):$((20000 + SLURM_JOB_ID % 10000))"
+        )
     if count > 1 or STUDY.recipes[wildcards.recipe].deepspeed is not None:
-        return f"python -m torch.distributed.run --standalone --nproc-per-node {max(count, 1)}"
+        return f"{torchrun} --standalone"
     return "python"
+
+
+def training_threads(wildcards):
+    """CPU threads of a training run on each of its machines."""
+    return STUDY.compute.threads.finetuning * max(training_gpus(wildcards) // training_nodes(wildcards), 1)

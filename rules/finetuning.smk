@@ -45,11 +45,16 @@ rule train:
         f"<logs>/finetuning/{RUN_NAME}/train.log",
     benchmark:
         f"<benchmarks>/finetuning/{RUN_NAME}/train.jsonl"
-    threads: lambda wildcards: STUDY.compute.threads.finetuning * max(training_gpus(wildcards), 1)
+    threads: training_threads
     resources:
         mem_mb=lambda wildcards: demand.memory_mb(base_model(wildcards)),
         runtime=training_minutes,
         gpu=training_gpus,
+        # On several machines the rule calls srun itself, one task a machine; the SLURM plugin reads these.
+        mpi=several_nodes("srun"),
+        nodes=several_nodes(training_nodes),
+        tasks=several_nodes(training_nodes),
+        tasks_per_gpu=several_nodes(0),
     params:
         launcher=launcher,
         minutes=STUDY.compute.checkpoint_minutes,

@@ -38,6 +38,26 @@ def test_the_paper_is_planned_without_data_weights_or_gpu(snakemake: Snakemake, 
     assert [path.name for path in tmp_path.iterdir()] == [".snakemake"]
 
 
+@pytest.mark.parametrize(
+    ("model", "memory_gb", "expected"),
+    [
+        ("3b", 200, "python -m torch.distributed.run --nproc-per-node 1 --standalone -m"),
+        (
+            "72b",
+            80,
+            "srun --nodes=4 --ntasks=4 --ntasks-per-node=1 --cpus-per-task=64 --gpus-per-node=8 "
+            "python -m torch.distributed.run --nproc-per-node 8 --nnodes 4 --rdzv-backend c10d",
+        ),
+    ],
+)
+def test_training_starts_as_its_gpus_need(snakemake: Snakemake, model: str, memory_gb: int, expected: str) -> None:
+    run = f"results/paper/finetuning/full/qwen2.5-vl-{model}/uniform-16/seed-1"
+    overlay = f"compute: {{gpu_memory_gb: {memory_gb}}}"
+    planned = snakemake(f"{run}/summary.json", "--dry-run", "--printshellcmds", "--cores", "64", overlay=overlay)
+    assert planned.returncode == 0, planned.stderr
+    assert f"Shell command: {expected}" in planned.stdout + planned.stderr
+
+
 def test_a_figure_names_only_what_it_needs(snakemake: Snakemake) -> None:
     planned = jobs(snakemake("results/paper/figures/scale.pdf", "--dry-run", "--quiet", "rules"))
     assert planned["scale"] == planned["figure_scores"] == planned["figure_deltas"] == 1

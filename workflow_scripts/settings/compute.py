@@ -25,6 +25,9 @@ class ComputeSettings(Section):
         gt=0,
         description="Memory of one GPU in GB; with a model's size it gives the GPUs a job asks for. null: no GPUs.",
     )
+    gpus_per_node: int = Field(
+        8, ge=1, description="GPUs of one machine; a training run that needs more takes several, started by srun."
+    )
     checkpoint_minutes: float = Field(
         30.0, ge=0, description="Minutes from the end of one checkpoint of a training run to the next checkpoint."
     )

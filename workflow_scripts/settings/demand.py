@@ -16,7 +16,7 @@ TRAINING_BYTES = {"full": 18.0, "lora": 2.5}
 INFERENCE_BYTES = 2.0
 ACTIVATIONS = 1.25
 HOST_MB_A_BILLION = 6_000
-"""Memory of the machine, in MB for 10^9 parameters: the weights are read once in float32, with room to spare."""
+"""Memory of each machine, in MB for 10^9 parameters: the weights are read once in float32, with room to spare."""
 HOST_MB = 6_000
 
 
@@ -29,8 +29,13 @@ def gpus(study: StudySettings, model: ModelSettings, recipe: RecipeSettings | No
     return 2 ** math.ceil(math.log2(max(model.size_b * bytes_each * ACTIVATIONS / memory_gb, 1)))
 
 
+def nodes(study: StudySettings, model: ModelSettings, recipe: RecipeSettings) -> int:
+    """Machines to train a model: a power of two, so that all have the same number of GPUs."""
+    return 2 ** math.ceil(math.log2(max(gpus(study, model, recipe) / study.compute.gpus_per_node, 1)))
+
+
 def memory_mb(model: ModelSettings) -> int:
-    """Memory of the machine for a job with this model, in MB."""
+    """Memory of each machine for a job with this model, in MB."""
     return round(HOST_MB + HOST_MB_A_BILLION * model.size_b)
 
 

@@ -1,6 +1,7 @@
 """The whole configuration, its cross-checks, and the loader."""
 
 import difflib
+import math
 import re
 from typing import Any, get_args
 
@@ -17,6 +18,14 @@ from .miniature import MiniatureSettings
 from .models import ModelSettings
 from .recipes import RecipeSettings
 from .section import InputError, Section, names_from_keys
+
+PROJECTOR_LAYERS = {
+    "qwen2.5-vl": ("0", "2"),
+    "qwen3-vl": ("linear_fc1", "linear_fc2"),
+    "llava-next-video": ("linear_1", "linear_2"),
+    "llava-1.5": ("linear_1", "linear_2"),
+}
+"""Linear layers of each family's projector, by the last part of their name."""
 
 
 class StudySettings(Section):
@@ -86,8 +95,21 @@ def _cross_check(study: StudySettings) -> list[str]:
             faults.append(f"{key} names {name!r}, which is unknown; {_allowed(name, allowed)}")
 
     frames("budgets.dinov2.frames", study.budgets.dinov2.frames)
+    candidates = study.budgets.dinov2.frames
+    uneven = [budget for budget in admissible if budget < candidates and candidates % budget]
+    if uneven:
+        faults.append(
+            f"budgets.dinov2.frames is {candidates}; expected a multiple of every smaller admissible budget, "
+            f"which it is not of {_list(uneven)} (frames.budgets: {_list(admissible)})"
+        )
     for name, predictor in study.budgets.predictors.items():
         frames(f"budgets.predictors.{name}.frames", predictor.frames)
+        orders = math.factorial(len(admissible))
+        if predictor.option_orders > orders:
+            faults.append(
+                f"budgets.predictors.{name}.option_orders is {predictor.option_orders}; "
+                f"{len(admissible)} budgets have at most {orders} orders"
+            )
     for where, models in (
         ("models", study.models),
         ("budgets.predictors", {name: predictor.model for name, predictor in study.budgets.predictors.items()}),
@@ -108,6 +130,7 @@ def _cross_check(study: StudySettings) -> list[str]:
         known(f"{key}.recipe", experiment.recipe, study.recipes)
         for name in experiment.models:
             known(f"{key}.models", name, study.models)
+            faults += _unreached_projector(key, study.recipes.get(experiment.recipe), study.models.get(name))
         for allocation in experiment.allocations:
             budget = study.uniform_budget(allocation)
             if budget is None:
@@ -126,6 +149,20 @@ def _cross_check(study: StudySettings) -> list[str]:
         if experiment.figure == "predictors" and len(experiment.models) > 1:
             faults.append(f"{key}.models is {_list(experiment.models)}; the table is of one model, list one")
     return faults
+
+
+def _unreached_projector(key: str, recipe: RecipeSettings | None, model: ModelSettings | None) -> list[str]:
+    """The fault of a recipe that gives the projector a rate but, by its targets, no low-rank adapter."""
+    if recipe is None or model is None or recipe.method != "lora" or recipe.learning_rates.projector == 0:
+        return []
+    layers = PROJECTOR_LAYERS[model.family]
+    if set(layers) & set(recipe.lora.targets):
+        return []
+    return [
+        f"{key}: recipes.{recipe.name}.learning_rates.projector is {recipe.learning_rates.projector:g}, "
+        f"but lora.targets ({_list(recipe.lora.targets)}) name no layer of the projector of {model.name}; "
+        f"expected 0 or {_list(layers)} there"
+    ]
 
 
 def _list(values: Any) -> str:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from workflow_scripts.settings import load_study
-from workflow_scripts.settings.demand import gpus, memory_mb, training_minutes
+from workflow_scripts.settings.demand import gpus, memory_mb, nodes, training_minutes
 
 
 def test_gpus(paper: dict[str, Any]) -> None:
@@ -16,6 +16,16 @@ def test_gpus(paper: dict[str, Any]) -> None:
     assert gpus(study, study.models["qwen2.5-vl-72b"]) == 4
     lora = full.model_copy(update={"method": "lora"})
     assert gpus(study, study.models["qwen2.5-vl-7b"], lora) == 1
+
+
+def test_nodes(paper: dict[str, Any]) -> None:
+    paper["compute"] = {"gpus_per_node": 6}
+    study = load_study(paper)
+    full = study.recipes["full"]
+    assert nodes(study, study.models["qwen2.5-vl-7b"], full) == 1
+    # 73.41e9 x 18 x 1.25 = 1652 GB: 21 GPUs, 32 as a power of two; on six machines of six they would not be even.
+    large = study.models["qwen2.5-vl-72b"]
+    assert (gpus(study, large, full), nodes(study, large, full)) == (32, 8)
 
 
 def test_no_gpus(paper: dict[str, Any]) -> None:

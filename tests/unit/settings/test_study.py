@@ -80,6 +80,18 @@ FAULTS = {
         put(128, "budgets", "predictors", "qwen3-vl-8b", "frames"),
         ["budgets.predictors.qwen3-vl-8b.frames", "128", "64"],
     ),
+    "candidates that budgets do not divide": (
+        put([8, 24, 64], "frames", "budgets"),
+        ["budgets.dinov2.frames is 64", "not of 24", "8, 24, 64"],
+    ),
+    "more orders than there are": (
+        put(25, "budgets", "predictors", "qwen3-vl-8b", "option_orders"),
+        ["budgets.predictors.qwen3-vl-8b.option_orders is 25", "4 budgets", "24 orders"],
+    ),
+    "adapters that miss the projector": (
+        put("lora", "recipes", "full", "method"),
+        ["experiments[frames]", "recipes.full.learning_rates.projector is 1e-05", "q_proj", "expected 0 or 0, 2"],
+    ),
     "seed twice": (in_frames("seeds", [1, 2, 1]), ["experiments[frames].seeds", "1 is listed twice"]),
     "experiment twice": (
         lambda config: config["experiments"].append(experiment(config, "frames")),
@@ -139,6 +151,12 @@ def test_names_every_fault_at_once(paper: Config) -> None:
     with pytest.raises(InputError) as refused:
         load_study(paper)
     assert len(str(refused.value).splitlines()) == 2
+
+
+def test_adapters_that_reach_the_projector_are_accepted(paper: Config) -> None:
+    put("lora", "recipes", "full", "method")(paper)
+    put({"targets": ["q_proj", "0", "linear_1"]}, "recipes", "full", "lora")(paper)
+    assert load_study(paper).recipes["full"].lora.targets == ("q_proj", "0", "linear_1")
 
 
 def test_the_paper(paper: Config) -> None:
