@@ -7,6 +7,9 @@ min_version("9.27")
 configfile: "config.yaml"
 
 
+report: "workflow_scripts/figures/captions/workflow.rst"
+
+
 include: "rules/common.smk"
 
 
