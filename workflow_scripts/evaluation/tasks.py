@@ -42,6 +42,8 @@ def use_benchmarks(root: Path) -> None:
     home = os.environ.get("HF_HOME") or os.path.join(os.environ.get("XDG_CACHE_HOME", "~/.cache"), "huggingface")
     os.environ.setdefault("HF_HUB_CACHE", os.path.join(os.path.expanduser(home), "hub"))
     os.environ["HF_HOME"] = str(root.resolve())
+    # On a network file system lmms-eval would look for the tables in a node-local folder, which is empty.
+    os.environ["LMMS_EVAL_DATASETS_CACHE"] = str(root.resolve() / "datasets")
     os.environ.update(HF_HUB_OFFLINE="1", HF_DATASETS_OFFLINE="1", TQDM_DISABLE="1", DO_NOT_TRACK="1")
     if find_spec("loguru"):
         from loguru import logger
