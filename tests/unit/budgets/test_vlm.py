@@ -51,7 +51,8 @@ def test_the_instruction_decides_whatever_letter_the_model_likes(world, predicto
     assert frame["budget"].tolist() == [64, 8, 32, 8, 64, 8]
     evidence = [json.loads(text) for text in frame["evidence"]]
     expected = np.exp([0, 0, 0, 1]) / np.exp([0, 0, 0, 1]).sum()
-    assert list(evidence[0]["probabilities"].values()) == pytest.approx(expected.tolist(), abs=2e-6)
+    found = [evidence[0]["probabilities"][str(budget)] for budget in BUDGETS]
+    assert found == pytest.approx(expected.tolist(), abs=2e-6)
     assert evidence[5] == {"no_frames": "crash"}
 
 
@@ -105,16 +106,20 @@ def test_parts_of_other_settings_are_not_taken(
     manifest, store = world
     scored = 0
 
-    def dying_late(examples: Sequence[Example], options: Sequence[str]) -> np.ndarray:
+    def counting(examples: Sequence[Example], options: Sequence[str]) -> np.ndarray:
         nonlocal scored
         scored += len(examples)
-        if scored > 8 * predictor.option_orders:
-            raise KeyboardInterrupt
         return scorer(examples, options)
 
+    def dying(examples: Sequence[Example], options: Sequence[str]) -> np.ndarray:
+        if scored >= 2 * predictor.option_orders:
+            raise KeyboardInterrupt
+        return counting(examples, options)
+
     with pytest.raises(KeyboardInterrupt):
-        vlm.predict(manifest, [store], predictor, BUDGETS, tmp_path / "o.parquet", dying_late)
+        vlm.predict(manifest, [store], predictor, BUDGETS, tmp_path / "o.parquet", dying)
+    assert scored == 2 * predictor.option_orders
     scored = 0
     other = predictor.model_copy(update={"seed": 1})
-    vlm.predict(manifest, [store], other, BUDGETS, tmp_path / "o.parquet", dying_late)
+    vlm.predict(manifest, [store], other, BUDGETS, tmp_path / "o.parquet", counting)
     assert scored == 5 * predictor.option_orders

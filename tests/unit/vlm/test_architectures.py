@@ -13,10 +13,10 @@ SYLLABLES = [first + second for first in "bdfgklmnprstvz" for second in ("a", "e
 FULL = [f"{one}{other} " * 4 for one in SYLLABLES for other in SYLLABLES[::7]]  # enough words for a full vocabulary
 
 SIZES = {
-    "qwen2.5-vl-3b": 0.73e6,
+    "qwen2.5-vl-3b": 1.21e6,
     "qwen2.5-vl-7b": 1.38e6,
-    "qwen2.5-vl-32b": 2.07e6,
-    "qwen2.5-vl-72b": 2.90e6,
+    "qwen2.5-vl-32b": 1.73e6,
+    "qwen2.5-vl-72b": 2.07e6,
     "llava-next-video-7b": 1.34e6,
     "llava-1.5-7b": 1.34e6,
     "qwen3-vl-8b": 0.57e6,
