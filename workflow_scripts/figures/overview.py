@@ -50,7 +50,7 @@ def draw(selection: Selection) -> Figure:
             rows.append((height, model, allocation))
             height += 1
         height += 0.35 if several_models and several_allocations else 0
-    figure = new_figure(COLUMN_IN, 0.75 + ROW_IN * height)
+    figure = new_figure(COLUMN_IN, 0.95 + ROW_IN * height)
     axes = figure.subplots()
     zero_line(axes)
     for at, model, allocation in rows:
@@ -74,10 +74,10 @@ def draw(selection: Selection) -> Figure:
 
 
 def held(selection: Selection) -> str:
-    """What all rows share: the model or the allocation if there is one, the seeds and evaluation frames."""
+    """What all rows share: the model or the allocation if there is one; on a line of its own, seeds and frames."""
     shared = [model_label(selection.models[0])] if len(selection.models) == 1 else []
     shared += [allocation_label(selection.allocations[0])] if len(selection.allocations) == 1 else []
-    return ", ".join([*shared, selection.held_text])
+    return "\n".join(([", ".join(shared)] if shared else []) + [selection.held_text])
 
 
 def legend(selection: Selection) -> list[Line2D]:

@@ -163,6 +163,8 @@ def draw(budgets: pd.DataFrame, selection: Selection, admissible: list[int]) -> 
             _confusion(panels[1, column], budgets, name, admissible)
             if column == 0:
                 panels[1, column].set_ylabel("true budget (n), cells: % of row")
+    tallest = max(bar.get_height() for axes in panels[0] for bar in axes.patches)
+    panels[0, 0].set_ylim(0, 1.05 * tallest)
     figure.supxlabel(f"predicted budget (frames), n = {len(budgets):,} samples", fontsize=7.5)
     return figure
 
@@ -174,7 +176,6 @@ def _histogram(axes: Axes, budgets: pd.DataFrame, name: str, admissible: list[in
         true = [100 * float((budgets["truth"] == n).mean()) for n in admissible]
         axes.bar(range(len(admissible)), true, width=0.7, fill=False, edgecolor=BLACK, linewidth=0.9, label="true")
     axes.set_xticks(range(len(admissible)), [str(n) for n in admissible])
-    axes.set_ylim(0, None)
 
 
 def _confusion(axes: Axes, budgets: pd.DataFrame, name: str, admissible: list[int]) -> None:
