@@ -49,13 +49,13 @@ lint: setup
 	$(BIN)/mypy
 
 unit: setup
-	$(BIN)/pytest -n 2 --dist loadgroup tests/unit tests/workflow
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadgroup tests/unit tests/workflow
 
 smoke: setup
 	rm -rf results/smoke
 	$(SNAKEMAKE) $(SMOKE)
 	$(SNAKEMAKE) $(SMOKE) --report results/smoke/report.html
-	$(BIN)/pytest tests/smoke
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/smoke
 
 benchmark: setup
 	for script in benchmarks/*.py; do $(BIN)/python $$script --quick || exit 1; done
