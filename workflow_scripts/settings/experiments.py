@@ -24,7 +24,7 @@ class ExperimentSettings(Section):
     seeds: tuple[int, ...] = Field(min_length=1, description="Seeds of training; one run each.")
     suites: tuple[Suite, ...] = Field(("image", "video"), min_length=1, description="Suites to evaluate.")
     eval_frames: tuple[int, ...] = Field(
-        min_length=1, description="Frames a video in evaluation, each an admissible budget; one evaluation each."
+        min_length=1, description="Frames a video in evaluation: one admissible budget."
     )
 
     @field_validator("models", "allocations", "seeds", "suites", "eval_frames")
