@@ -8,13 +8,13 @@ An allocation covers its manifest exactly, no sample missing, none besides, none
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 
+from workflow_scripts.predictors.choice import Decision
 from workflow_scripts.settings import InputError
 from workflow_scripts.settings.files import read_parquet, write_parquet
 
@@ -25,16 +25,6 @@ SCHEMA = pa.schema(
         pa.field("evidence", pa.string(), nullable=False),
     ]
 )
-
-Evidence = Mapping[str, object]
-
-
-@dataclass(frozen=True)
-class Decision:
-    """The budget of one sample, in frames, and why."""
-
-    budget: int
-    evidence: Evidence
 
 
 def write_allocation(

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.budgets.allocation import Decision, write_allocation
+from workflow_scripts.budgets.allocation import write_allocation
 from workflow_scripts.budgets.parts import fingerprint, in_parts, parts_folder, remove_parts
 from workflow_scripts.budgets.samples import read_samples, split_by_frames
-from workflow_scripts.budgets.similarity import likeness, smallest_budget
-from workflow_scripts.frames.sampling import uniform_indices
 from workflow_scripts.frames.store import FrameStore
+from workflow_scripts.predictors.choice import Decision
+from workflow_scripts.predictors.similarity import likeness, smallest_budget
 from workflow_scripts.settings import DinoSettings, InputError, cli
+from workflow_scripts.video.sampling import uniform_indices
 
 PART = 16  # videos decided between two writes, and held in memory: 64 frames each
 
@@ -111,8 +112,8 @@ def main() -> None:
     candidates(options.admissible, options.dino.frames)
 
     # Imported late, so that a wrong flag is told at once: torch and transformers take seconds.
-    from workflow_scripts.budgets.device import use_device
-    from workflow_scripts.budgets.embedding import FrameEmbedder
+    from workflow_scripts.predictors.embedding import FrameEmbedder
+    from workflow_scripts.vlm.device import use_device
 
     embedder = FrameEmbedder(options.dino, device=use_device(options.device, options.threads))
     predict(options.manifest, options.store, options.dino, options.admissible, options.output, embedder)

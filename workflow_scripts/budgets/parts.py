@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import uuid4
 
-from workflow_scripts.budgets.allocation import Decision
+from workflow_scripts.predictors.choice import Decision
 from workflow_scripts.settings.cli import progress
 
 Unit = TypeVar("Unit")

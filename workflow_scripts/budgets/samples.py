@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from workflow_scripts.budgets.allocation import Decision
-from workflow_scripts.budgets.prompt import instruction
 from workflow_scripts.frames.store import FrameStore
+from workflow_scripts.predictors.choice import Decision
+from workflow_scripts.predictors.prompt import instruction
 from workflow_scripts.settings import InputError
 from workflow_scripts.settings.files import read_parquet
 

@@ -19,14 +19,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from workflow_scripts.budgets.allocation import Decision, write_allocation
-from workflow_scripts.budgets.choice import choose
-from workflow_scripts.budgets.device import use_device
 from workflow_scripts.budgets.parts import fingerprint, in_parts, parts_folder, remove_parts
-from workflow_scripts.budgets.prompt import letters, option_orders, prompt
 from workflow_scripts.budgets.samples import read_samples, split_by_frames
 from workflow_scripts.frames.store import FrameStore
+from workflow_scripts.predictors.choice import choose
+from workflow_scripts.predictors.prompt import letters, option_orders, prompt
 from workflow_scripts.settings import PredictorSettings, cli
 from workflow_scripts.vlm.conversation import Example, Turn
+from workflow_scripts.vlm.device import use_device
 from workflow_scripts.vlm.generate import option_logprobs
 from workflow_scripts.vlm.load import VLM, load
 

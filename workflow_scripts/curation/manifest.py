@@ -23,9 +23,9 @@ from workflow_scripts.curation.annotations import Record
 from workflow_scripts.curation.population import Population, gather, read_chosen, sample_id
 from workflow_scripts.curation.probe import Probe, probe_in
 from workflow_scripts.curation.sampling import Stratum, Video, draw, stratify, weights
-from workflow_scripts.curation.video import Unusable
 from workflow_scripts.settings import InputError, Shares, cli, files
 from workflow_scripts.settings.workers import Outcome, each
+from workflow_scripts.video.container import Unusable
 
 SCHEMA = pa.schema(
     [

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from workflow_scripts.curation.video import FOLDER_FPS, Unusable, VideoFile, frame_files
+from workflow_scripts.video.container import FOLDER_FPS, Unusable, VideoFile, frame_files
 
 
 @dataclass(frozen=True, slots=True)

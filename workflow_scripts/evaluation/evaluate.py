@@ -126,17 +126,6 @@ def write(
     write_scores(output, head, pd.concat(frames, ignore_index=True))
 
 
-def device(name: str) -> str:
-    """`auto` is the GPU if there is one."""
-    import torch
-
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"--device is {name}, but torch finds no GPU here; expected auto or cpu")
-    return name
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -162,12 +151,10 @@ def main() -> None:
 
     began = time.monotonic()
     use_benchmarks(arguments.root)
-    import torch
-
     from workflow_scripts.frames.store import FrameStore
+    from workflow_scripts.vlm.device import use_device
 
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    device = use_device(arguments.device, arguments.threads)
     store = FrameStore(arguments.store)
     tasks = load_tasks(arguments.benchmarks, None if arguments.tasks == "none" else Path(arguments.tasks))
     if arguments.suite == "video":
@@ -179,7 +166,7 @@ def main() -> None:
 
     vlm = load(
         arguments.model,
-        device=device(arguments.device),
+        device=device,
         temporal_positions=arguments.temporal_positions,
         spread=True,
     )

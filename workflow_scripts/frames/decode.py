@@ -19,8 +19,8 @@ import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
-from workflow_scripts.curation.video import FOLDER_FPS, PacketIndex, Unusable, VideoFile, frame_files
-from workflow_scripts.frames.sampling import union_indices
+from workflow_scripts.video.container import FOLDER_FPS, PacketIndex, Unusable, VideoFile, frame_files
+from workflow_scripts.video.sampling import union_indices
 
 WILDEST_PIXEL = Fraction(4)  # aspect ratios beyond it are mistakes in the header
 _SCALER = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND

@@ -27,8 +27,8 @@ class Recipe:
 def make_row(recipe: Recipe, video: str) -> Row | tuple[str, str]:
     """One row of the store, or (reason, detail). Runs in a worker process that can be killed."""
     # The reader of the store imports this module, and needs no decoder.
-    from workflow_scripts.curation.video import Unusable
     from workflow_scripts.frames.decode import decode
+    from workflow_scripts.video.container import Unusable
 
     try:
         decoded = decode(recipe.root / video, recipe.budgets, recipe.max_pixels, recipe.last_frame)

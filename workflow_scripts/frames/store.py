@@ -20,9 +20,9 @@ import pyarrow as pa
 from PIL import Image
 
 from workflow_scripts.frames.rows import Recipe, Row, make_row
-from workflow_scripts.frames.sampling import uniform_indices
 from workflow_scripts.settings import InputError, cli, files
 from workflow_scripts.settings.workers import Outcome, each
+from workflow_scripts.video.sampling import uniform_indices
 from workflow_scripts.vlm.media import Clip
 
 SCHEMA = pa.schema(

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from workflow_scripts.budgets.prompt import instruction, letters, prompt
-from workflow_scripts.frames.sampling import uniform_indices
 from workflow_scripts.miniature.records import Format, conversations, video_exchanges
 from workflow_scripts.miniature.render import render
 from workflow_scripts.miniature.scene import Scene, draw_video_scene
+from workflow_scripts.predictors.prompt import instruction, letters, prompt
 from workflow_scripts.settings import PredictorSettings
+from workflow_scripts.video.sampling import uniform_indices
 from workflow_scripts.vlm.conversation import Example, Turn
 from workflow_scripts.vlm.media import Clip
 

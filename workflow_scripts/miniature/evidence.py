@@ -11,7 +11,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workflow_scripts.frames.sampling import uniform_indices
+from workflow_scripts.video.sampling import uniform_indices
 
 BUDGETS = (8, 16, 32, 64)
 

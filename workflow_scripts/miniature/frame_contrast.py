@@ -19,9 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import BitImageProcessor, Dinov2Model, get_cosine_schedule_with_warmup
 
-from workflow_scripts.budgets.embedding import FrameEmbedder
-from workflow_scripts.budgets.similarity import Likeness, likeness, smallest_budget
-from workflow_scripts.frames.sampling import uniform_indices
 from workflow_scripts.miniature import confusion
 from workflow_scripts.miniature.architectures import build
 from workflow_scripts.miniature.budget_lessons import HELD_OUT, cases, clip_of, stored
@@ -29,8 +26,11 @@ from workflow_scripts.miniature.predictor_training import CHECKPOINT_EVERY, LOG_
 from workflow_scripts.miniature.render import render
 from workflow_scripts.miniature.scene import draw_video_scene
 from workflow_scripts.miniature.shipping import ship
+from workflow_scripts.predictors.embedding import FrameEmbedder
+from workflow_scripts.predictors.similarity import Likeness, likeness, smallest_budget
 from workflow_scripts.settings import DinoSettings, cli
 from workflow_scripts.settings.files import atomic_path
+from workflow_scripts.video.sampling import uniform_indices
 
 FIRST_SEED = 31_000_000
 PROJECTED = 64
@@ -49,8 +49,8 @@ token; the projection head is left out).
 - Made by `python -m workflow_scripts.miniature.predictors`; log in `training.jsonl`, checksums in `SHA256SUMS`.
 
 ## Held out
-The rule of stage `budgets` (`workflow_scripts/budgets/similarity.py`) at the threshold {threshold}, the best of a grid
-on {scenes} scenes from seed {tuned:,}. On {scenes} others from seed {held_out:,}, one instruction each: accuracy
+The rule of stage `budgets` (`workflow_scripts/predictors/similarity.py`) at the threshold {threshold}, the best of a
+grid on {scenes} scenes from seed {tuned:,}. On {scenes} others from seed {held_out:,}, one instruction each: accuracy
 {accuracy:.3f}; the commonest budget for all would have {majority:.3f}. It does not see the instruction.
 
 {table}

@@ -14,12 +14,12 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from workflow_scripts.frames.sampling import uniform_indices
 from workflow_scripts.miniature import records, wording
 from workflow_scripts.miniature.question import Question
 from workflow_scripts.miniature.questions import event_questions, image_questions, video_questions
 from workflow_scripts.miniature.render import Frame, render
 from workflow_scripts.miniature.scene import Scene, draw_image_scene, draw_video_scene
+from workflow_scripts.video.sampling import uniform_indices
 from workflow_scripts.vlm.conversation import Example, Turn
 from workflow_scripts.vlm.media import Clip
 

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from transformers import get_cosine_schedule_with_warmup
 
-from workflow_scripts.budgets.choice import choose
-from workflow_scripts.budgets.prompt import letters, option_orders, prompt
 from workflow_scripts.miniature import confusion
 from workflow_scripts.miniature.architectures import build
 from workflow_scripts.miniature.budget_lessons import FIRST_SEED, HELD_OUT, budget_lesson, cases, clip_of, corpus
 from workflow_scripts.miniature.lessons import corpus as world_corpus
 from workflow_scripts.miniature.shipping import ship
+from workflow_scripts.predictors.choice import choose
+from workflow_scripts.predictors.prompt import letters, option_orders, prompt
 from workflow_scripts.settings import PredictorSettings, cli
 from workflow_scripts.settings.files import atomic_path
 from workflow_scripts.vlm.conversation import Example, Turn

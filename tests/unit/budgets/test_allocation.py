@@ -9,7 +9,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from workflow_scripts.budgets.allocation import Decision, read_allocation, write_allocation
+from workflow_scripts.budgets.allocation import read_allocation, write_allocation
+from workflow_scripts.predictors.choice import Decision
 from workflow_scripts.settings import InputError
 
 IDS = ["a", "b", "c"]

@@ -11,10 +11,10 @@ import torch
 from transformers import Dinov2Model
 
 from workflow_scripts.budgets.allocation import read_allocation
-from workflow_scripts.budgets.embedding import FrameEmbedder
-from workflow_scripts.budgets.prompt import option_orders, prompt
 from workflow_scripts.budgets.vlm import letter_score
 from workflow_scripts.miniature.architectures import build
+from workflow_scripts.predictors.embedding import FrameEmbedder
+from workflow_scripts.predictors.prompt import option_orders, prompt
 from workflow_scripts.settings import DinoSettings, InputError, ModelSettings
 from workflow_scripts.settings.budgets import QUESTION
 from workflow_scripts.vlm.conversation import Example, Turn

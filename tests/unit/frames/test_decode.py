@@ -14,9 +14,9 @@ from av.video.reformatter import VideoReformatter
 from PIL import Image
 
 from tests.footage import X264, painted, read_number, real_clip, sequential, write_video
-from workflow_scripts.curation import video as video_module
-from workflow_scripts.curation.video import Unusable
 from workflow_scripts.frames.decode import Decoded, decode, target_size
+from workflow_scripts.video import container as video_module
+from workflow_scripts.video.container import Unusable
 
 BUDGETS = (8, 16, 32, 64)
 ANY_SIZE = 10**9

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.budgets.prompt import instruction
 from workflow_scripts.miniature import confusion, frame_contrast, predictor_training
 from workflow_scripts.miniature.budget_lessons import FIRST_SEED, budget_lesson, cases
 from workflow_scripts.miniature.frame_contrast import contrast, train_dinov2
 from workflow_scripts.miniature.predictor_training import Plan, train_predictor
 from workflow_scripts.miniature.predictors import FAMILIES, settings_of
 from workflow_scripts.miniature.records import conversations, video_exchanges
+from workflow_scripts.predictors.prompt import instruction
 from workflow_scripts.settings import DinoSettings
 
 BUDGETS = (8, 16, 32, 64)

@@ -1,4 +1,4 @@
-"""Where a predictor computes."""
+"""Where a model computes."""
 
 import torch
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from workflow_scripts.budgets.choice import choose
-from workflow_scripts.budgets.prompt import option_orders
+from workflow_scripts.predictors.choice import choose
+from workflow_scripts.predictors.prompt import option_orders
 
 BUDGETS = (8, 16, 32, 64)
 

@@ -1,14 +1,22 @@
 """From the likelihoods of option letters, under several orders of the options, to one budget."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from workflow_scripts.budgets.allocation import Decision
-from workflow_scripts.budgets.prompt import Order
+from workflow_scripts.predictors.prompt import Order
 
 TIE = 1e-3  # nats
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The budget of one sample, in frames, and why."""
+
+    budget: int
+    evidence: Mapping[str, object]
 
 
 def choose(logprobs: NDArray[np.floating], orders: Sequence[Order], budgets: Sequence[int]) -> Decision:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from workflow_scripts.budgets.prompt import instruction, letters, option_orders, prompt
+from workflow_scripts.predictors.prompt import instruction, letters, option_orders, prompt
 from workflow_scripts.settings import InputError
 from workflow_scripts.settings.budgets import QUESTION
 

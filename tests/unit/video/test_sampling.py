@@ -2,8 +2,8 @@
 
 import pytest
 
-from workflow_scripts.frames.sampling import uniform_indices, union_indices
 from workflow_scripts.settings import InputError
+from workflow_scripts.video.sampling import uniform_indices, union_indices
 
 
 def test_known_values() -> None:
