@@ -7,6 +7,7 @@ from .dataset import DURATIONS, SUBSETS, CurationSettings, DatasetSettings, Shar
 from .evaluation import AnalysisSettings, EvaluationSettings, FiguresSettings
 from .experiments import ExperimentSettings
 from .frames import FramesSettings
+from .hub import HubSettings
 from .miniature import MiniatureSettings
 from .models import ModelSettings
 from .recipes import LearningRates, LoraSettings, RecipeSettings
@@ -28,6 +29,7 @@ __all__ = [
     "ExperimentSettings",
     "FiguresSettings",
     "FramesSettings",
+    "HubSettings",
     "InputError",
     "LearningRates",
     "LoraSettings",

@@ -28,7 +28,7 @@ class BenchmarkSettings(Section):
     tasks: tuple[str, ...] = Field(min_length=1, description="lmms-eval tasks that make up the benchmark.")
     metrics: tuple[MetricSettings, ...] = Field(min_length=1, description="Metrics to report, the main one first.")
     dataset: str = Field(description="Repository of the benchmark's data.")
-    revision: str | None = Field(None, description="Commit of that repository. null: any; scores.json tells which.")
+    revision: str | None = Field(None, description="Commit of that repository. null: resources/pins.json's.")
     questions: int = Field(ge=1, description="Number of questions, over all tasks.")
 
     last_frame: bool = Field(

@@ -20,7 +20,7 @@ class DinoSettings(Section):
     source: str = Field(
         "facebook/dinov2-base", min_length=1, description="Repository on the model hub, or a local folder."
     )
-    revision: str | None = Field(None, description="Commit of the repository. null: not pinned.")
+    revision: str | None = Field(None, description="Commit of the repository. null: resources/pins.json's.")
     frames: int = Field(64, ge=2, description="Candidate frames, uniformly sampled; an admissible budget.")
     similarity_threshold: float = Field(
         0.83,

@@ -24,14 +24,26 @@ class DatasetSettings(Section):
     """LLaVA-Video-178K on disk, in its own layout."""
 
     root: str = Field("data/LLaVA-Video-178K", description="Folder that holds the subset folders.")
-    repository: str = Field("lmms-lab/LLaVA-Video-178K", description="Where the dataset comes from, for the record.")
+    repository: str = Field("lmms-lab/LLaVA-Video-178K", description="Where the dataset comes from.")
     revision: str | None = Field(
-        None, description="Commit of the dataset; annotation files have been re-uploaded. null: not pinned."
+        None, description="Commit of the dataset; annotation files have been re-uploaded. null: resources/pins.json's."
     )
     ready: str | None = Field(
         None, description="A file that exists once the dataset is in place; curation waits for it. null: it is there."
     )
     subsets: tuple[str, ...] = Field(SUBSETS, min_length=1, description="Subset folders to draw from.")
+    archives: int | None = Field(
+        None,
+        ge=1,
+        description="Video archives to fetch from, chosen before the videos in them; a number of each subset's, in "
+        "proportion to how many it has, at least one. null: all, about 250 of 5.3 GB.",
+    )
+    reserve: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Videos to fetch beyond the sample, as a share of it: they replace those that prove unusable.",
+    )
 
     @field_validator("subsets")
     @classmethod

@@ -17,7 +17,7 @@ class ModelSettings(Section):
     source: str = Field(
         min_length=1, description="Repository on the model hub, or a local folder that transformers' Auto classes load."
     )
-    revision: str | None = Field(None, description="Commit of the repository. null: not pinned.")
+    revision: str | None = Field(None, description="Commit of the repository. null: resources/pins.json's.")
     size_b: float = Field(gt=0, description="Parameters, in 10^9; decides how many GPUs a job asks for.")
     min_pixels: int | None = Field(
         None, ge=1, description="Smallest image, in pixels; smaller ones are scaled up. null: the family's own."

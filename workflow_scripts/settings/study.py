@@ -14,6 +14,7 @@ from .dataset import CurationSettings, DatasetSettings
 from .evaluation import AnalysisSettings, EvaluationSettings, FiguresSettings
 from .experiments import ExperimentSettings
 from .frames import FramesSettings
+from .hub import HubSettings
 from .miniature import MiniatureSettings
 from .models import ModelSettings
 from .recipes import RecipeSettings
@@ -49,6 +50,7 @@ class StudySettings(Section):
     analysis: AnalysisSettings = Field(AnalysisSettings(), description="Intervals and tests.")
     figures: FiguresSettings = Field(FiguresSettings(), description="How figures are drawn.")
     experiments: tuple[ExperimentSettings, ...] = Field(description="What is computed: the runs behind each figure.")
+    hub: HubSettings = Field(HubSettings(), description="Where data, models and benchmarks are fetched from.")
     compute: ComputeSettings = Field(ComputeSettings(), description="What jobs ask of the machine.")
     miniature: MiniatureSettings | None = Field(
         None, description="The miniature world, made before anything else. null: a study of real data."
