@@ -124,6 +124,14 @@ def sample_flags(input):
     return flags
 
 
+def experiment_flags(experiments, input):
+    """For each experiment the flag with its settings and the tables that hold its runs."""
+    flags = []
+    for experiment, scores, deltas in zip(experiments, input.scores, input.deltas, strict=True):
+        flags += ["--experiment", to_json(experiment), scores, deltas]
+    return flags
+
+
 def evaluated_model(wildcards):
     """Settings, as JSON, of the model an evaluation loads: the base model's, with the run's weights where tuned."""
     subject = plan.Subject.parse(wildcards.subject)

@@ -3,6 +3,12 @@
 # Tables, with the files beside the page that the report shows. Everything else is a picture.
 FILES = {"predictors": [".md", ".tex", ".csv", ".pdf", ".svg", ".png"], "hybrid": [".md", ".tex", ".csv"]}
 CAPTIONS = "../workflow_scripts/figures/captions"
+# Experiments that the paper makes a claim about; see workflow_scripts/figures/claims.py.
+CLAIMED = [
+    experiment
+    for experiment in STUDY.experiments
+    if experiment.figure in ("overview", "architectures", "scale", "frames", "hybrid")
+]
 
 
 for experiment in STUDY.experiments:
@@ -47,6 +53,34 @@ for experiment in STUDY.experiments:
             " --output-stem {params.stem:q} > {log:q} 2>&1"
 
 
+rule claims:
+    input:
+        scores=[f"<results>/analysis/{experiment.figure}/scores.csv" for experiment in CLAIMED],
+        deltas=[f"<results>/analysis/{experiment.figure}/deltas.csv" for experiment in CLAIMED],
+    output:
+        multiext("<results>/figures/claims", ".md", ".tex", ".csv"),
+        shown=report(
+            "<results>/figures/claims.html",
+            caption=f"{CAPTIONS}/claims.rst",
+            category="Tables",
+            labels={"name": "claims"},
+        ),
+    log:
+        "<logs>/figures/claims.log",
+    benchmark:
+        "<benchmarks>/figures/claims.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        experiments=lambda wildcards, input: experiment_flags(CLAIMED, input),
+        stem=subpath(output.shown, strip_suffix=".html"),
+    message:
+        "setting the paper's claims beside what was measured"
+    shell:
+        "python -m workflow_scripts.figures.claims {params.experiments:q} --output-stem {params.stem:q} > {log:q} 2>&1"
+
+
 rule training_data:
     input:
         manifest="<results>/curation/manifest.parquet",
@@ -81,6 +115,7 @@ rule training_data:
 rule figures:
     input:
         rules.training_data.output.shown,
+        rules.claims.output.shown if CLAIMED else [],
         [getattr(rules, experiment.figure).output.shown for experiment in STUDY.experiments],
     message:
         "all figures"

@@ -20,7 +20,7 @@ SNAKEMAKE = [str(Path(sys.executable).parent / "snakemake"), "--profile", "profi
 SMOKE = ["--configfile", "presets/miniature.yaml", "presets/smoke.yaml"]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FIGURES = ("overview", "frames", "trade_off", "training_data")
-TABLES = ("predictors", "hybrid")
+TABLES = ("predictors", "hybrid", "claims")
 
 
 def planned(*flags: str) -> set[str]:

@@ -105,7 +105,7 @@ def test_a_deleted_evaluation_reruns_what_depends_on_it(after: Path) -> None:
     planned = jobs(snakemake_in(after)("--dry-run", "--quiet", "rules", presets=SMOKE))
     assert planned == {
         "evaluate": 1, "scores": 1, "deltas": 1, "figure_scores": 2, "figure_deltas": 2, "frames": 1, "trade_off": 1,
-        "record": 1,
+        "claims": 1, "record": 1,
     }  # fmt: skip
 
 
@@ -117,7 +117,7 @@ CHANGES = {
     },
     "recipes: {full: {learning_rates: {projector: 0.5}}}": {
         "spec", "train", "evaluate", "scores", "deltas", "figure_scores", "figure_deltas", "overview", "frames",
-        "trade_off", "predictors", "hybrid", "record",
+        "trade_off", "predictors", "hybrid", "claims", "record",
     },
     "models: {llava-1.5-7b: {max_length: 100}}": {"record"},
 }  # fmt: skip

@@ -141,13 +141,13 @@ def _durations(axes: Axes, table: pd.DataFrame, sources: list[str]) -> None:
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(axis="x", which="minor", length=0)
-    axes.set_xlabel("duration (s, log scale)")
+    axes.set_xlabel("duration (s; 5 to 95 %, quartiles)")
     _rows(axes, [""] * len(sources))
 
 
 def _reasons(axes: Axes, table: pd.DataFrame, n_rows: int) -> None:
     total = int(table["value"].sum())
-    axes.set_xlabel(f"unusable videos, records (n = {total:,})")
+    axes.set_xlabel(f"unusable (n = {total:,})")
     if table.empty:
         axes.text(0.5, 0.5, "none", ha="center", va="center", transform=axes.transAxes, color=GREY)
         axes.set_xticks([])
