@@ -24,8 +24,8 @@ from workflow_scripts.vlm.conversation import Example, Turn
 from workflow_scripts.vlm.media import Clip
 
 FIRST_SEED = 20_000_000
-Phase = Literal["describe", "ask", "word"]
-TURNS: dict[Phase, int] = {"describe": 0, "ask": 6, "word": 3}
+Phase = Literal["describe", "ask", "word", "watch"]
+TURNS: dict[Phase, int] = {"describe": 0, "ask": 6, "word": 3, "watch": 3}
 FORMATS: tuple[records.Format, ...] = ("caption", "open_ended", "multiple_choice")
 
 
@@ -60,17 +60,22 @@ def _turns(exchanges: list[tuple[str, str]]) -> tuple[Turn, ...]:
     return tuple(turn for human, gpt in exchanges for turn in (Turn("user", human), Turn("assistant", gpt)))
 
 
-def _questions(rng: random.Random, scene: Scene, turns: int) -> list[Question]:
-    """Up to ``turns`` questions about a scene, of a clip half the time one about its event."""
+def _questions(rng: random.Random, scene: Scene, phase: Phase) -> list[Question]:
+    """Up to ``TURNS`` questions about a scene; of a clip, one about its event half the time, or up to two always."""
+    turns = TURNS[phase]
     if not scene.event:
         questions = image_questions(scene)
         rng.shuffle(questions)
         return questions[:turns]
     events = event_questions(scene)
     still = video_questions(scene)[len(events) :]
-    chosen = rng.sample(still, min(turns, len(still)))
-    if rng.random() < 0.5:
-        chosen[0] = rng.choice(events)
+    if phase == "watch":
+        chosen = rng.sample(events, min(2, len(events)))
+        chosen += rng.sample(still, min(turns - len(chosen), len(still)))
+    else:
+        chosen = rng.sample(still, min(turns, len(still)))
+        if rng.random() < 0.5:
+            chosen[0] = rng.choice(events)
     rng.shuffle(chosen)
     return chosen
 
@@ -78,7 +83,7 @@ def _questions(rng: random.Random, scene: Scene, turns: int) -> list[Question]:
 def _exchanges(rng: random.Random, scene: Scene, phase: Phase) -> list[tuple[str, str]]:
     if phase == "describe":
         return _described(scene)
-    questions = _questions(rng, scene, TURNS[phase])
+    questions = _questions(rng, scene, phase)
     if phase == "ask":
         exchanges = [_plainly(rng, question) for question in questions]
     else:
@@ -97,7 +102,8 @@ def lesson(number: int, video_share: float, phase: Phase, frames: int = 8, seed:
     """Lesson ``number``: a still, or, in ``video_share`` of the lessons, a clip of ``frames`` frames.
 
     ``phase``: ``describe`` is a description, which supervises every attribute of every thing in few tokens; ``ask``
-    is several short questions worded as training records; ``word`` is questions worded as the benchmarks' tasks.
+    is several short questions worded as training records; ``word`` is questions worded as the benchmarks' tasks;
+    ``watch`` is the same, of a clip always about its event.
     """
     rng = random.Random(f"lesson-{seed}-{number}")
     if rng.random() >= video_share:

@@ -17,7 +17,7 @@ import math
 import random
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -26,8 +26,8 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from workflow_scripts.miniature.architectures import build
-from workflow_scripts.miniature.courses import COURSES
-from workflow_scripts.miniature.lessons import FIRST_SEED, Phase, corpus, lesson
+from workflow_scripts.miniature.courses import COURSES, Course, Leg
+from workflow_scripts.miniature.lessons import FIRST_SEED, corpus, lesson
 from workflow_scripts.miniature.shipping import ship
 from workflow_scripts.settings import InputError, ModelSettings, cli
 from workflow_scripts.settings.files import atomic_path
@@ -42,26 +42,21 @@ CHECKPOINT_EVERY = 200  # steps, a multiple of BLOCK
 class Batches(Dataset[list[dict[str, Tensor]]]):
     """Blocks of ``BLOCK`` batches of lessons; lessons of like length share a batch, the batches come in a drawn order.
 
-    Block k holds the lessons from k x BLOCK x batch on, so that training resumes at any block. ``phases``: how many
-    blocks describe, and how many after them ask; the rest is in the benchmarks' wordings.
+    Block k holds the lessons from ``first`` + k x BLOCK x batch on, so that training resumes at any block of its leg.
     """
 
-    def __init__(
-        self, vlm: VLM, first: int, batch: int, phases: tuple[int, int], blocks: range, video_share: float
-    ) -> None:
-        self.vlm, self.first, self.batch, self.blocks = vlm, first, batch, blocks
-        self.phases, self.video_share = phases, video_share
+    def __init__(self, vlm: VLM, first: int, batch: int, leg: Leg, blocks: range) -> None:
+        self.vlm, self.first, self.batch, self.leg, self.blocks = vlm, first, batch, leg, blocks
 
     def __len__(self) -> int:
         return len(self.blocks)
 
     def __getitem__(self, index: int) -> list[dict[str, Tensor]]:
         block = self.blocks[index]
-        describe, ask = self.phases
-        phase: Phase = "describe" if block < describe else "ask" if block < describe + ask else "word"
+        phase = self.leg.phase(block * BLOCK)
         begin = self.first + block * BLOCK * self.batch
         numbers = range(begin, begin + BLOCK * self.batch)
-        encoded = [encode(self.vlm, lesson(n, self.video_share, phase), supervise=True) for n in numbers]
+        encoded = [encode(self.vlm, lesson(n, self.leg.video_share, phase), supervise=True) for n in numbers]
         encoded.sort(key=lambda example: example["input_ids"].numel())
         order = random.Random(f"block-{block}").sample(range(BLOCK), BLOCK)
         return [collate(self.vlm, encoded[i * self.batch : (i + 1) * self.batch]) for i in order]
@@ -112,7 +107,8 @@ def validate(vlm: VLM, video_share: float, blocks: int = 1) -> float:
     """Share of turns of held-out lessons whose first answer token is right (earlier answers given)."""
     vlm.model.eval()
     right, turns = 0, 0
-    for batch in _batches(Batches(vlm, HELD_OUT, 32, (0, 0), range(blocks), video_share), 0):
+    leg = Leg(word=blocks * BLOCK, video_share=video_share)
+    for batch in _batches(Batches(vlm, HELD_OUT, 32, leg, range(blocks)), 0):
         labels = batch.pop("labels")
         hits, total = answered(vlm.model(**batch).logits, labels)
         right, turns = right + int(hits), turns + int(total)
@@ -130,16 +126,38 @@ def _rate(step: int, steps: int, peak: float, warmup: int = 50) -> float:
 CARD = """# {name}
 
 A miniature of the {family} family for tests and demonstrations: {parameters:,} parameters, random at first{start}, then
-trained for {steps} steps of {batch} lessons ({describe} on descriptions, {ask} on short questions, the rest in the
-benchmarks' wordings) on stills drawn by this project and, in {video:.0%} of the lessons, clips of 8 frames.
+trained on stills drawn by this project and on clips of 8 frames, for {steps} steps of {batch} lessons:
+
+{legs}
 
 - Lessons: `workflow_scripts/miniature/lessons.py`, scene seeds {first:,} to {last:,}; seed {seed}.
-- AdamW, peak rate {rate}, cosine, bfloat16 autocast; bfloat16 safetensors.
+- AdamW, warm-up and cosine in each leg, bfloat16 autocast; bfloat16 safetensors.
 - Held-out turns whose first answer token is right: stills {image_accuracy:.3f}, clips {video_accuracy:.3f}.
 - Made by `snakemake miniature_models`; log in `training.jsonl`, checksums in `SHA256SUMS`.
 
 It knows six colours, five patterns, four places and how to count to four. It is of no use outside this project.
 """
+PHASES = {
+    "describe": "describing",
+    "ask": "short questions",
+    "word": "questions in the benchmarks' wordings",
+    "watch": "the same, of a clip always about its event",
+}
+
+
+def _described(course: Course) -> str:
+    lines = []
+    for number, leg in enumerate(course.legs, start=1):
+        spent = ", ".join(f"{steps} {PHASES[phase]}" for phase, steps in leg.phases())
+        lines.append(f"{number}. {spent}; {leg.video_share:.0%} clips; peak rate {leg.rate:g}.")
+    return "\n".join(lines)
+
+
+def _optimizer(vlm: VLM, rate: float) -> torch.optim.AdamW:
+    matrices = [p for p in vlm.model.parameters() if p.ndim > 1]
+    vectors = [p for p in vlm.model.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": 0.02}, {"params": vectors, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.98))
 
 
 def pretrain(settings: ModelSettings, args: argparse.Namespace) -> None:
@@ -156,75 +174,84 @@ def pretrain(settings: ModelSettings, args: argparse.Namespace) -> None:
     if not initial.exists():
         build(settings.name, corpus(), initial, args.seed)
     vlm = load(settings.model_copy(update={"source": str(initial), "revision": None}))
-    model = vlm.model
-    model.train()
+    vlm.model.train()
     copied = start_from(vlm, args.start_from) if args.start_from else (0, 0)
-    decay = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decay, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=course.rate, betas=(0.9, 0.98))
-    state, log = checkpoints / "state.pt", list[dict[str, float]]()
-    begin = 0
-    if state.exists():
-        saved = torch.load(state, weights_only=True)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        begin, log = saved["step"], saved["log"]
-    remaining = range(begin // BLOCK, course.steps // BLOCK)
-    blocks = Batches(vlm, 0, args.batch, (course.describe // BLOCK, course.ask // BLOCK), remaining, args.video_share)
-    batches = _batches(blocks, args.workers)
-    started, losses, right, turns = time.monotonic(), 0.0, 0, 0
+    log = list[dict[str, float]]()
     with cli.progress(course.steps, settings.name) as advance:
-        advance(begin)
-        for step in range(begin, course.steps):
-            batch = next(batches)
-            for group in optimizer.param_groups:
-                group["lr"] = _rate(step, course.steps, course.rate)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                output = model(**batch)
-            output.loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-            hits, total = answered(output.logits.detach(), batch["labels"])
-            losses, right, turns = losses + float(output.loss.detach()), right + int(hits), turns + int(total)
-            if (step + 1) % 100 == 0:
-                seconds = time.monotonic() - started
-                log.append({"step": step + 1, "loss": losses / 100, "answers": right / turns, "seconds": seconds})
-                print(json.dumps(log[-1]), flush=True)
-                losses, right, turns = 0.0, 0, 0
-            if (step + 1) % CHECKPOINT_EVERY == 0:
-                with atomic_path(state) as partial:
-                    content = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
-                    torch.save({**content, "log": log}, partial)
-            advance(1)
+        before = 0
+        for number, leg in enumerate(course.legs):
+            state = checkpoints / f"leg-{number}.pt"
+            _train(vlm, leg, before, state, log, args, advance)
+            before += leg.steps
     accuracy = [validate(vlm, share) for share in (0.0, 1.0)]
     print(f"{settings.name}: stills {accuracy[0]:.3f}, clips {accuracy[1]:.3f}")
     start = f" (but {copied[0]} of {copied[1]} tensors from {args.start_from.name})" if args.start_from else ""
     card = CARD.format(
         name=settings.name,
         family=settings.family,
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=sum(p.numel() for p in vlm.model.parameters()),
         start=start,
         steps=course.steps,
-        describe=course.describe,
-        ask=course.ask,
         batch=args.batch,
-        video=args.video_share,
+        legs=_described(course),
         first=FIRST_SEED,
         last=FIRST_SEED + course.steps * args.batch - 1,
         seed=args.seed,
-        rate=course.rate,
         image_accuracy=accuracy[0],
         video_accuracy=accuracy[1],
     )
 
     def save(folder: Path) -> None:
-        model.to(torch.bfloat16).save_pretrained(folder)
+        vlm.model.to(torch.bfloat16).save_pretrained(folder)
         vlm.processor.save_pretrained(folder)
 
     ship(args.output, save, log, card)
     shutil.rmtree(checkpoints)
+
+
+def _train(
+    vlm: VLM,
+    leg: Leg,
+    before: int,
+    state: Path,
+    log: list[dict[str, float]],
+    args: argparse.Namespace,
+    advance: Callable[[int], None],
+) -> None:
+    """Train one leg, which ``before`` steps precede, from its checkpoint ``state`` if there is one; adds to ``log``."""
+    model, optimizer, begin = vlm.model, _optimizer(vlm, leg.rate), 0
+    if state.exists():
+        saved = torch.load(state, weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        begin = saved["step"]
+        log[:] = saved["log"]
+    advance(begin)
+    blocks = Batches(vlm, before * args.batch, args.batch, leg, range(begin // BLOCK, leg.steps // BLOCK))
+    batches = _batches(blocks, args.workers)
+    started, losses, right, turns = time.monotonic(), 0.0, 0, 0
+    for step in range(begin, leg.steps):
+        batch = next(batches)
+        for group in optimizer.param_groups:
+            group["lr"] = _rate(step, leg.steps, leg.rate)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            output = model(**batch)
+        output.loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        hits, total = answered(output.logits.detach(), batch["labels"])
+        losses, right, turns = losses + float(output.loss.detach()), right + int(hits), turns + int(total)
+        if (step + 1) % 100 == 0:
+            seconds = time.monotonic() - started
+            log.append({"step": before + step + 1, "loss": losses / 100, "answers": right / turns, "seconds": seconds})
+            print(json.dumps(log[-1]), flush=True)
+            losses, right, turns = 0.0, 0, 0
+        if (step + 1) % CHECKPOINT_EVERY == 0 or step + 1 == leg.steps:
+            with atomic_path(state) as partial:
+                content = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1}
+                torch.save({**content, "log": log}, partial)
+        advance(1)
 
 
 def main() -> None:
@@ -232,7 +259,6 @@ def main() -> None:
     parser.add_argument("--model", type=cli.json_of(ModelSettings), required=True, help="the model's settings")
     parser.add_argument("--start-from", type=Path, help="folder of the trained miniature that the model's course names")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--video-share", type=float, default=0.2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
