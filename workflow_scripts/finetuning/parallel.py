@@ -15,6 +15,7 @@ def deepspeed_config(recipe: RecipeSettings, *, half: bool) -> dict[str, Any] | 
     """
     if recipe.deepspeed is None:
         return None
+    _compile_nothing()
     zero: dict[str, Any] = {
         "stage": {"zero2": 2, "zero3": 3}[recipe.deepspeed],
         "overlap_comm": True,
@@ -32,3 +33,13 @@ def deepspeed_config(recipe: RecipeSettings, *, half: bool) -> dict[str, Any] | 
         "gradient_accumulation_steps": 1,
         "zero_allow_untested_optimizer": True,
     }
+
+
+def _compile_nothing() -> None:
+    """Keep DeepSpeed from compiling its shared-memory collectives for processes on CPUs when they first meet.
+
+    That takes minutes, each time for all processes at once, and only its inference engine calls them.
+    """
+    from deepspeed import ops
+
+    ops.__compatible_ops__["deepspeed_shm_comm"] = False
