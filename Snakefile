@@ -19,6 +19,7 @@ pathvars:
     benchmarks=f"results/{STUDY.study}/benchmarks",
 
 
+include: "rules/fetch.smk"
 include: "rules/miniature.smk"
 include: "rules/curation.smk"
 include: "rules/frames.smk"

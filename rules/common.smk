@@ -9,11 +9,13 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
+from workflow_scripts.hub import pins
 from workflow_scripts.miniature.courses import COURSES, PREDICTOR_STARTS
 from workflow_scripts.settings import InputError, demand, load_study, plan, to_json
 
 try:
-    STUDY = load_study(config)
+    CONFIGURED = load_study(config)
+    STUDY = pins.pinned(CONFIGURED, pins.read())
 except InputError as error:
     raise WorkflowError(*str(error).splitlines()) from None
 
@@ -75,6 +77,19 @@ def miniature_use(name):
     if name == "dinov2":
         return ["--dino", to_json(STUDY.budgets.dinov2)]
     return ["--predictor", to_json(STUDY.budgets.predictors[name.removeprefix("predictor-")])]
+
+
+def fetched_videos(wildcards):
+    """What rule fetch wrote of the videos it brought; no file where the dataset was put in place otherwise."""
+    path = f"results/{STUDY.study}/curation/fetched.parquet"
+    return path if os.path.exists(path) else []
+
+
+def draw_flags(wildcards, input):
+    """The flags that decide which videos are drawn; among those that were fetched, where that is known."""
+    flags = ["--videos", STUDY.curation.videos, "--seed", STUDY.curation.seed]
+    flags += ["--shares", to_json(STUDY.curation.shares), "--reserve", STUDY.dataset.reserve]
+    return flags + (["--fetched", input.fetched] if input.fetched else [])
 
 
 def shards():

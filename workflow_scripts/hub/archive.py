@@ -19,7 +19,15 @@ from workflow_scripts.hub.stream import CHUNK, Damaged
 
 LARGEST_MEMBER = 8 << 30
 INFLATION = 20  # an archive may not unpack to more than this many times its own size
+LARGEST_HEADER = 1 << 20  # of a long name or of extended attributes, which are read into memory
 LONGEST_NAME, LONGEST_PART = 1024, 255
+HEADERS = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
 BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 
@@ -65,6 +73,15 @@ def _judge(name: str, size: int, kind: str | None, largest: int) -> Member:
     return Member(tidy, size)
 
 
+class _Header(tarfile.TarInfo):
+    """A header that does not fill the memory."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type not in HEADERS or 0 <= self.size <= LARGEST_HEADER:
+            return super()._proc_member(tar)  # type: ignore[misc]
+        raise tarfile.ReadError(f"a header of {self.size} bytes")
+
+
 def tar_members(
     source: IO[bytes] | Any, size: int, where: str, largest: int = LARGEST_MEMBER
 ) -> Iterator[tuple[Member, Callable[[Path], None]]]:
@@ -76,7 +93,7 @@ def tar_members(
     bounded = size * INFLATION + CHUNK
     seen = 0
     try:
-        with tarfile.open(fileobj=source, mode="r|*", bufsize=CHUNK, errorlevel=2) as tar:
+        with tarfile.open(fileobj=source, mode="r|*", bufsize=CHUNK, tarinfo=_Header) as tar:
             for entry in tar:
                 seen += max(entry.size, 0) if entry.isreg() else 0
                 if seen > bounded or entry.size < 0:

@@ -94,9 +94,15 @@ def repositories(study: StudySettings) -> list[Repository]:
     return list(dict.fromkeys(found))
 
 
+def dataset(study: StudySettings) -> Repository | None:
+    """The repository of the training videos; None where they come from elsewhere."""
+    entry = study.dataset
+    return Repository("datasets", entry.repository, entry.revision) if REPOSITORY.fullmatch(entry.repository) else None
+
+
 def _repositories(study: StudySettings) -> Iterator[Repository]:
-    if REPOSITORY.fullmatch(study.dataset.repository):
-        yield Repository("datasets", study.dataset.repository, study.dataset.revision)
+    if (found := dataset(study)) is not None:
+        yield found
     for source in (*study.models.values(), *(entry.model for entry in study.budgets.predictors.values())):
         if on_hub(source.source):
             yield Repository("models", source.source, source.revision)
@@ -147,7 +153,7 @@ def pinned(study: StudySettings, pins: Pins) -> StudySettings:
         place = folder(study.hub.models, entry.source, revision)
         return entry.model_copy(update={"source": place.as_posix(), "revision": revision})
 
-    dataset = Repository("datasets", study.dataset.repository, study.dataset.revision)
+    videos = dataset(study)
     benchmarks = {
         name: entry.model_copy(update={"revision": commit(Repository("datasets", entry.dataset, entry.revision), pins)})
         for name, entry in study.benchmarks.registry.items()
@@ -157,7 +163,7 @@ def pinned(study: StudySettings, pins: Pins) -> StudySettings:
     }
     return study.model_copy(
         update={
-            "dataset": study.dataset.model_copy(update={"revision": commit(dataset, pins)}),
+            "dataset": study.dataset.model_copy(update={"revision": videos and commit(videos, pins)}),
             "models": {name: model(entry) for name, entry in study.models.items()},
             "budgets": study.budgets.model_copy(
                 update={"dinov2": model(study.budgets.dinov2), "predictors": predictors}
