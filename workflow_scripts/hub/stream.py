@@ -146,7 +146,7 @@ class Stream(io.RawIOBase):
             skip = self.position
         else:
             raise InputError(f"{self.file.where}: the hub answers {status}")
-        chunks = response.iter_raw(CHUNK)
+        chunks = response.iter_raw()  # as they come: a larger chunk would be lost whole with its connection
         self._chunks = _without(chunks, skip) if skip else chunks
 
     def _retry(self, why: str, wait_s: float = 0.0) -> None:
