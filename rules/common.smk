@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import signal
 import sys
 
 from snakemake.exceptions import WorkflowError
@@ -186,6 +187,11 @@ def training_nodes(wildcards):
     return demand.nodes(STUDY, base_model(wildcards), STUDY.recipes[wildcards.recipe])
 
 
+# SLURM sends the signal of `sbatch --signal` to all processes of a job. Snakemake, which it would end, leaves it to the
+# training, which saves; a handler, unlike ignoring it, is not inherited.
+signal.signal(signal.SIGUSR1, lambda *_: None)
+
+
 def several_nodes(value):
     """A resource that only a training run on several machines has; `value` may be a function of its wildcards."""
     return lambda wildcards: (
@@ -197,14 +203,18 @@ def launcher(wildcards):
     """How a training run starts: python, or one process a GPU through torchrun's module, by srun on several machines.
 
     DeepSpeed takes even a single process's place among the others from torchrun's variables. The shell runs on the
-    first machine, where the processes meet, at a port that follows from the job's number.
+    first machine, where the processes meet, at a port that follows from the job's number. torchrun passes signals on
+    and gives the processes an hour to save before it kills them.
     """
     count, nodes = training_gpus(wildcards), training_nodes(wildcards)
-    torchrun = f"python -m torch.distributed.run --nproc-per-node {max(count // nodes, 1)}"
+    torchrun = (
+        f"python -m torch.distributed.run --nproc-per-node {max(count // nodes, 1)} --shutdown-timeout 3600"
+        " --signals-to-handle SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+    )
     if nodes > 1:
         return (
             f"srun --nodes={nodes} --ntasks={nodes} --ntasks-per-node=1"
-            f" --cpus-per-task={training_threads(wildcards)} --gpus-per-node={count // nodes}"
+            f" --cpus-per-task={training_threads(wildcards)} --gpus-per-node={count // nodes} --kill-on-bad-exit=1"
             f" {torchrun} --nnodes {nodes} --rdzv-backend c10d --rdzv-id $SLURM_JOB_ID"
             " --rdzv-endpoint $(hostname):$((20000 + SLURM_JOB_ID % 10000))"
         )

@@ -62,6 +62,7 @@ rule train:
     message:
         "fine-tuning {wildcards.model} on {wildcards.allocation}, recipe {wildcards.recipe}, seed {wildcards.seed}"
     shell:
-        "{params.launcher} -m workflow_scripts.finetuning.train --spec {input.spec:q} --store {input.store:q}"
-        " --checkpoints {params.folder:q}/checkpoints --save-minutes {params.minutes} --threads {threads}"
-        " --output {params.folder:q} > {log:q} 2>&1"
+        # The shell waits while the training saves; without the trap SIGTERM would end it, and with it the job.
+        "trap : TERM USR1; {params.launcher} -m workflow_scripts.finetuning.train"
+        " --spec {input.spec:q} --store {input.store:q} --checkpoints {params.folder:q}/checkpoints"
+        " --save-minutes {params.minutes} --threads {threads} --output {params.folder:q} > {log:q} 2>&1"

@@ -10,6 +10,7 @@ import pytest
 from .conftest import Done, Snakemake, snakemake_in
 
 SMOKE = ("miniature", "smoke")
+SIGNALS = "--shutdown-timeout 3600 --signals-to-handle SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
 TUNED = "results/smoke/evaluation/tuned/full/qwen2.5-vl-7b/uniform-16/seed-1/video/frames-8"
 
 
@@ -41,12 +42,13 @@ def test_the_paper_is_planned_without_data_weights_or_gpu(snakemake: Snakemake, 
 @pytest.mark.parametrize(
     ("model", "memory_gb", "expected"),
     [
-        ("3b", 200, "python -m torch.distributed.run --nproc-per-node 1 --standalone -m"),
+        ("3b", 200, f"python -m torch.distributed.run --nproc-per-node 1 {SIGNALS} --standalone -m"),
         (
             "72b",
             80,
             "srun --nodes=4 --ntasks=4 --ntasks-per-node=1 --cpus-per-task=64 --gpus-per-node=8 "
-            "python -m torch.distributed.run --nproc-per-node 8 --nnodes 4 --rdzv-backend c10d",
+            f"--kill-on-bad-exit=1 python -m torch.distributed.run --nproc-per-node 8 {SIGNALS} --nnodes 4 "
+            "--rdzv-backend c10d",
         ),
     ],
 )
@@ -55,7 +57,7 @@ def test_training_starts_as_its_gpus_need(snakemake: Snakemake, model: str, memo
     overlay = f"compute: {{gpu_memory_gb: {memory_gb}}}"
     planned = snakemake(f"{run}/summary.json", "--dry-run", "--printshellcmds", "--cores", "64", overlay=overlay)
     assert planned.returncode == 0, planned.stderr
-    assert f"Shell command: {expected}" in planned.stdout + planned.stderr
+    assert f"Shell command: trap : TERM USR1; {expected}" in planned.stdout + planned.stderr
 
 
 def test_a_figure_names_only_what_it_needs(snakemake: Snakemake) -> None:

@@ -5,19 +5,18 @@ failed job, and a run whose specification changed must not go on from another's 
 `.partial/` and renamed, so that every `checkpoint-<step>` is whole.
 """
 
-import fcntl
+import errno
 import hashlib
 import os
 import shutil
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from safetensors import SafetensorError
 from transformers.trainer_utils import get_last_checkpoint, rotate_checkpoints
 
-from workflow_scripts.settings import InputError
-
+LITTLE_BYTES = 2**20
 KEPT = 2  # whole checkpoints kept: the last, and one before it should the last one's disk fail
 
 
@@ -31,25 +30,36 @@ def staging(folder: Path) -> Path:
     return folder / ".partial"
 
 
-@contextmanager
-def one_writer(folder: Path) -> Iterator[None]:
-    """Hold the run's folder, made if need be; the kernel lets go of it however this process ends.
+class DiskFullError(Exception):
+    """A checkpoint or a result did not fit on the disk; the message says what is kept and what to do."""
 
-    Raises InputError if another process holds it: two writers would mix their checkpoints.
+
+@contextmanager
+def room_on_disk(folder: Path, *, wanted: str) -> Iterator[None]:
+    """Turn the many errors of writing to a full disk into DiskFullError, what was half written cleared away.
+
+    torch and safetensors raise errors of their own that do not always name the cause, so the disk is asked.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "writer.lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise InputError(
-                f"folder {folder}: {file.read() or 'another process'} is training this run; wait for it or end it"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}")
-        file.flush()
+    try:
         yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        tried = size(staging(folder))
+        free = shutil.disk_usage(folder).free
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if not full and free > max(tried, LITTLE_BYTES) and "No space left" not in str(error):
+            raise
+        clear_staging(folder)
+        last = last_whole(folder)
+        kept = f"the checkpoint of step {step_of(last)} is whole" if last else "no checkpoint was written before"
+        raise DiskFullError(
+            f"folder {folder}: no room on its disk for {wanted} ({(free + tried) / 1e9:.3g} GB were free, "
+            f"{tried / 1e9:.3g} GB of it written); {kept}. Make room and start the same command again"
+        ) from error
+
+
+def size(folder: Path) -> int:
+    """Bytes in the files below a folder; 0 if there is none."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def clear_staging(folder: Path) -> None:
@@ -79,7 +89,8 @@ def step_of(checkpoint: Path) -> int:
 
 
 def forget(folder: Path) -> None:
-    """Delete the checkpoints of a run whose weights are published, and the folder of all runs once it is empty."""
-    shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):
-        folder.parent.rmdir()
+    """Delete the checkpoints and snapshots of a run whose weights are published; its lease and its record stay."""
+    for path in folder.iterdir():
+        if path.is_dir() and path.name != "finished":
+            shutil.rmtree(path)
+    (folder / "log.jsonl").unlink(missing_ok=True)

@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from workflow_scripts.settings.files import atomic_path
+
 SECONDS = ("data", "compute", "other")
 
 
@@ -27,8 +29,8 @@ class RunLog:
     def keep_until(self, step: int) -> None:
         """Drop lines after `step`, where a run goes on from its checkpoint of that step, and any line cut short."""
         kept = [json.dumps(line) for line in self.lines() if line["step"] <= step]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("".join(f"{line}\n" for line in kept))
+        with atomic_path(self.path) as partial:
+            partial.write_text("".join(f"{line}\n" for line in kept))
 
     def append(self, line: Mapping[str, Any]) -> None:
         with self.path.open("a") as file:

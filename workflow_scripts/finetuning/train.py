@@ -5,7 +5,8 @@
 
 Writes `model/` (for LoRA `adapter/` too), `snapshots/<percent>/` where asked, `log.jsonl`, and `summary.json` last.
 Killed at any time and started again, it goes on from its last checkpoint to the same weights. SIGTERM and SIGUSR1 save
-a checkpoint and end it with exit status 75 (try again).
+a checkpoint and end it with exit status 75 (try again), and so does the nearing time limit of its SLURM job. After
+that, and after SIGUSR1, the job is queued again.
 """
 
 import argparse
@@ -21,20 +22,17 @@ from pathlib import Path
 import torch
 import transformers
 
-from workflow_scripts.finetuning import checkpoints
+from workflow_scripts.finetuning import checkpoints, finished, slurm
+from workflow_scripts.finetuning.checkpoints import DiskFullError
 from workflow_scripts.finetuning.dataset import VideoConversations
+from workflow_scripts.finetuning.lease import Lease, held
 from workflow_scripts.finetuning.parameters import count_trainable, prepare
 from workflow_scripts.finetuning.publish import publish
 from workflow_scripts.finetuning.run_log import RunLog, peak_memory_bytes, totals
 from workflow_scripts.finetuning.samples import quarantined_videos, read_samples, split_quarantined
 from workflow_scripts.finetuning.spec import RunSpec, check_unchanged, read_spec
-from workflow_scripts.finetuning.trainer import (
-    Callbacks,
-    NonFiniteError,
-    StopRequest,
-    VideoTrainer,
-    training_arguments,
-)
+from workflow_scripts.finetuning.stopping import StopRequest, TimeLimit
+from workflow_scripts.finetuning.trainer import Callbacks, NonFiniteError, VideoTrainer, training_arguments
 from workflow_scripts.frames.store import FrameStore
 from workflow_scripts.settings.cli import progress, run
 from workflow_scripts.settings.files import atomic_path, write_json
@@ -45,8 +43,24 @@ STOPPED = 75  # EX_TEMPFAIL: the same command, started again, goes on
 MOST_WORKERS = 2  # each holds up to two encoded steps in memory
 
 
+QUEUED_AGAIN = ("SIGUSR1", "the time limit")
+CHECKPOINT_BYTES = {"full": 16.0, "lora": 2.5}  # for a parameter: weights and AdamW's moments in float32; to spare
+OUT_OF_MEMORY = (
+    "out of memory on the GPU; lower recipes.{recipe}.micro_batch_size (now {micro}) or the model's video_max_pixels, "
+    "set activation_checkpointing, use deepspeed: zero3, or ask for more GPUs by a smaller compute.gpu_memory_gb"
+)
+
+
 class Stopped(Exception):
-    """The run was asked to stop and has saved a checkpoint; the message says where it is."""
+    """The run was asked to stop and has saved a checkpoint; the message says where it is. `reason`: who asked."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class RunError(Exception):
+    """The run cannot go on; the message says why and what to change."""
 
 
 def train(
@@ -55,17 +69,31 @@ def train(
     """Train the run of `spec_path`, or what is left of it, and publish it in `output`.
 
     Raises InputError before training for input that is wrong or not what the specification was made from, and where
-    another process trains this run; Stopped; NonFiniteError.
+    another process trains this run; Stopped; NonFiniteError; DiskFullError; RunError.
     """
     spec = read_spec(spec_path)
     check_unchanged(spec, store)
     folder = checkpoints.run_folder(checkpoint_root, spec_path)
-    with checkpoints.one_writer(folder) if os.environ.get("RANK", "0") == "0" else nullcontext():
-        _train(spec, store, folder, output, workers=workers, save_seconds=save_seconds)
+    stop = StopRequest()
+    with stop.listening(), held(folder) if os.environ.get("RANK", "0") == "0" else nullcontext() as lease:
+        try:
+            with checkpoints.room_on_disk(folder, wanted="log and results"):
+                _train(spec, store, folder, output, stop, lease, workers=workers, save_seconds=save_seconds)
+        except torch.OutOfMemoryError as error:
+            advice = OUT_OF_MEMORY.format(recipe=spec.recipe.name, micro=spec.recipe.micro_batch_size)
+            raise RunError(f"{advice}. {str(error).splitlines()[0]}") from error
 
 
 def _train(
-    spec: RunSpec, store: Sequence[Path], folder: Path, output: Path, *, workers: int, save_seconds: float
+    spec: RunSpec,
+    store: Sequence[Path],
+    folder: Path,
+    output: Path,
+    stop: StopRequest,
+    lease: Lease | None,
+    *,
+    workers: int,
+    save_seconds: float,
 ) -> None:
     began = time.perf_counter()
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -74,8 +102,17 @@ def _train(
     first = arguments.process_index == 0
     with arguments.main_process_first():
         if first:
+            done = finished.restore(folder, output)
+            if not done:
+                finished.forget(folder)
             checkpoints.clear_staging(folder)
+        else:
+            done = finished.recorded(folder)
         checkpoint = checkpoints.last_whole(folder)
+    if done:
+        if first:
+            print("finished by an earlier start, with the same specification and code", file=sys.stderr)
+        return
     transformers.set_seed(spec.seed)
 
     clips = FrameStore(store)
@@ -92,30 +129,37 @@ def _train(
     log = RunLog(folder / "log.jsonl")
     if first:
         log.keep_until(checkpoints.step_of(checkpoint) if checkpoint else 0)
-    stop = StopRequest()
     label = f"finetuning {spec.recipe.name}/{spec.model.name}/{spec.allocation}"
     shown = progress(spec.steps, label) if first else nullcontext(lambda steps=1: None)
-    with shown as advance, stop.listening():
+    with shown as advance:
+        size = CHECKPOINT_BYTES[spec.recipe.method] * spec.model.size_b * 1e9
         callbacks = Callbacks(
             seconds=save_seconds,
             stop=stop,
+            limit=TimeLimit(size / int(os.environ.get("GROUP_WORLD_SIZE", "1"))),
             percents=spec.recipe.snapshots,
             snapshot=lambda percent: publish(trainer, spec, folder / "snapshots" / str(percent)),
             advance=advance,
         )
         trainer = VideoTrainer(
-            spec, model, part_of, dataset, partial(collate, reader), log, arguments, callbacks=[callbacks]
+            spec, model, part_of, dataset, partial(collate, reader), log, arguments, [callbacks], lease
         )
         callbacks.trainer = trainer
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     step = trainer.state.global_step
     if callbacks.stopped:
-        name = stop.signal.name if stop.signal else "a signal to another process"
-        raise Stopped(f"{name} at step {step} of {spec.steps}; the same command goes on from {folder}")
+        if callbacks.stopped == "the time limit" and callbacks.steps < 2 and first:
+            raise RunError(
+                f"the job's time limit left no time for two steps after {time.perf_counter() - began:.0f} s; "
+                "expected a longer one, by --set-resources train:runtime=<minutes>"
+            )
+        message = f"{callbacks.stopped} at step {step} of {spec.steps}; the same command goes on from {folder}"
+        raise Stopped(callbacks.stopped, message)
     if step != spec.steps:
         raise AssertionError(f"trained {step} steps; expected {spec.steps}")
     count_trainable(model, part_of, spec.recipe)
 
+    trainer.check_lease()
     publish(trainer, spec, output / "model", output / "adapter")
     if first:
         _finish(spec, log, folder, output, trainable, left_out, time.perf_counter() - began, processes)
@@ -148,6 +192,7 @@ def _finish(
         "versions": spec.versions,
     }
     write_json(summary, output / "summary.json")
+    finished.record(folder, output, ["model", "adapter", "snapshots", "log.jsonl", "summary.json"])
     checkpoints.forget(folder)
 
 
@@ -186,9 +231,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             save_seconds=options.save_minutes * 60,
         )
     except Stopped as stopped:
-        print(f"stopped: {stopped}", file=sys.stderr)
+        print(f"stopped: {stopped}", file=sys.stderr, flush=True)
+        if stopped.reason in QUEUED_AGAIN and os.environ.get("RANK", "0") == "0":
+            slurm.queue_again()
         sys.exit(STOPPED)
-    except NonFiniteError as error:
+    except (NonFiniteError, DiskFullError, RunError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
 

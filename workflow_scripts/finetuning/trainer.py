@@ -8,9 +8,8 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import torch
@@ -22,37 +21,19 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from workflow_scripts.finetuning import checkpoints
 from workflow_scripts.finetuning.batching import Step, StepCollator, StepSampler
 from workflow_scripts.finetuning.dataset import VideoConversations
+from workflow_scripts.finetuning.lease import Lease
 from workflow_scripts.finetuning.loss import token_loss
 from workflow_scripts.finetuning.parallel import deepspeed_config
 from workflow_scripts.finetuning.parameters import optimizer_groups
 from workflow_scripts.finetuning.run_log import RunLog
 from workflow_scripts.finetuning.spec import RunSpec
+from workflow_scripts.finetuning.stopping import STOP_SIGNALS, StopRequest, TimeLimit
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 WAIT_SECONDS = 3 * 3600  # the others wait while the first process writes the weights of the largest model
 
 
 class NonFiniteError(Exception):
     """Loss or gradient is not a finite number; the message names the step and its samples."""
-
-
-class StopRequest:
-    """Turns SIGTERM and SIGUSR1, while it listens, into a wish to stop after the step at hand."""
-
-    def __init__(self) -> None:
-        self.signal: signal.Signals | None = None
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        before = {number: signal.signal(number, self._note) for number in STOP_SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.signal = signal.Signals(number)
 
 
 def training_arguments(spec: RunSpec, folder: Path, *, processes: int, workers: int) -> TrainingArguments:
@@ -93,6 +74,7 @@ class VideoTrainer(Trainer):
     """Trains `model` on `dataset` as `spec` says and writes a line a step to `log`.
 
     `part_of`: the part of each parameter of `model`, by name. `collate`: encoded examples to a padded batch.
+    `lease`: the first process's right to write.
     """
 
     loss_is_scaled_for_ga = True  # compute_loss divides by the tokens of the whole step
@@ -107,12 +89,14 @@ class VideoTrainer(Trainer):
         log: RunLog,
         arguments: TrainingArguments,
         callbacks: Sequence[TrainerCallback] = (),
+        lease: Lease | None = None,
     ) -> None:
         super().__init__(model=model, args=arguments, train_dataset=dataset, callbacks=list(callbacks))
         self.spec = spec
         self.part_of = part_of
         self.collate = collate
         self.run_log = log
+        self.lease = lease
         self.saving = False
         self.seconds = {"data": 0.0, "compute": 0.0}
         self.line: dict[str, Any] = {}
@@ -225,6 +209,7 @@ class VideoTrainer(Trainer):
         self._require_finite(grad_norm=logs["grad_norm"])
         now = time.perf_counter()
         other = now - self.line_began - sum(self.seconds.values())
+        self.check_lease()
         if self.is_world_process_zero():
             self.run_log.append(
                 {
@@ -263,18 +248,27 @@ class VideoTrainer(Trainer):
         folder = Path(self.args.output_dir)
         return str(checkpoints.staging(folder) if self.saving else folder)
 
+    def check_lease(self) -> None:
+        """End the process if another writer took over."""
+        if self.lease is not None:
+            self.lease.check()
+
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        folder = Path(self.args.output_dir)
+        self.check_lease()
         self.saving = True
-        super()._save_checkpoint(model, trial)
+        with checkpoints.room_on_disk(folder, wanted=f"the checkpoint of step {self.state.global_step}"):
+            super()._save_checkpoint(model, trial)
         self.saving = False
         self.accelerator.wait_for_everyone()
+        self.check_lease()
         if self.args.should_save:
-            checkpoints.commit(Path(self.args.output_dir), self.state.global_step)
+            checkpoints.commit(folder, self.state.global_step)
         self.accelerator.wait_for_everyone()
 
 
 class Callbacks(TrainerCallback):
-    """Asks for a checkpoint `seconds` after the last one's end and when a signal came; keeps snapshots, shows progress.
+    """Asks for a checkpoint `seconds` after the last one's end and when the run is to stop; keeps snapshots.
 
     `snapshot(percent)` writes the weights; `advance(steps)` moves the progress shown. All processes decide alike.
     """
@@ -284,21 +278,24 @@ class Callbacks(TrainerCallback):
         *,
         seconds: float,
         stop: StopRequest,
+        limit: TimeLimit,
         percents: Sequence[int],
         snapshot: Callable[[int], None],
         advance: Callable[[int], None],
     ) -> None:
         self.seconds = seconds
         self.stop = stop
+        self.limit = limit
         self.percents = percents
         self.snapshot = snapshot
         self.advance = advance
-        self.saved = time.monotonic()
+        self.saved = self.save_began = time.monotonic()
         self.trainer: VideoTrainer | None = None
-        self.stopped = False
+        self.stopped: str | None = None
+        self.steps = 0
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.saved = time.monotonic()
+        self.saved = self.limit.step_began = time.monotonic()
         self.advance(state.global_step)
         if self.trainer is not None:
             self.trainer.line_began = time.perf_counter()
@@ -311,21 +308,34 @@ class Callbacks(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         self.advance(1)
+        self.steps += 1
+        self.limit.note_step()
         for percent in self.percents:
             if state.global_step == math.ceil(state.max_steps * percent / 100):
                 self.snapshot(percent)
-        signalled, due = self._agree(
-            self.stop.signal is not None, time.monotonic() - self.saved >= self.seconds, device=args.device
-        )
-        if signalled and state.global_step < state.max_steps:
+        lease = self.trainer.lease if self.trainer else None
+        wishes = {
+            "another start of the same job": lease is not None and lease.wanted,
+            "SIGTERM": self.stop.signal == signal.SIGTERM,
+            "SIGUSR1": self.stop.signal == signal.SIGUSR1,
+            "the time limit": args.process_index == 0 and self.limit.near(),
+            "": time.monotonic() - self.saved >= self.seconds,
+        }
+        agreed = [
+            name for name, wish in zip(wishes, self._agree(*wishes.values(), device=args.device), strict=True) if wish
+        ]
+        reasons = [name for name in agreed if name]
+        if reasons and state.global_step < state.max_steps:
             control.should_training_stop = True
-            self.stopped = True
-        if self.stopped or due:
+            self.stopped = reasons[0]
+        if self.stopped or agreed:
             control.should_save = True
+            self.save_began = time.monotonic()
         return control
 
     def on_save(self, *_: Any, **__: Any) -> None:
         self.saved = time.monotonic()
+        self.limit.note_save(self.saved - self.save_began)
 
     def _agree(self, *wishes: bool, device: torch.device) -> list[bool]:
         """Each wish, true if any process has it."""

@@ -1,5 +1,6 @@
 """The rule `train`, on one process."""
 
+import errno
 import json
 import os
 import signal
@@ -12,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from workflow_scripts.finetuning import checkpoints, train
+from workflow_scripts.finetuning import checkpoints, finished, train
+from workflow_scripts.finetuning.lease import held
 from workflow_scripts.finetuning.trainer import VideoTrainer
 from workflow_scripts.settings import InputError
 
@@ -72,7 +74,7 @@ def test_a_full_run(world: Any, run_train: Callable[..., Path]) -> None:
     assert torch.equal(model.lm_head.weight, tuned["lm_head.weight"])
     assert AutoProcessor.from_pretrained(run / "model").tokenizer.eos_token == "<|im_end|>"
     assert weights(run / "snapshots" / "50").keys() == base.keys()
-    assert not (run.parent / "checkpoints").exists()
+    assert not list((run.parent / "checkpoints").glob("*/checkpoint-*"))
 
 
 def test_rate_zero_freezes_bit_for_bit(world: Any, run_train: Callable[..., Path]) -> None:
@@ -176,10 +178,49 @@ def test_a_loss_that_is_no_number_stops_the_run(
 def test_a_second_writer_is_turned_away(world: Any, run_train: Callable[..., Path], tmp_path: Path) -> None:
     folder = checkpoints.run_folder(tmp_path / "checkpoints", world.spec(tmp_path / "run"))
     with (
-        checkpoints.one_writer(folder),
+        held(folder),
         pytest.raises(InputError, match=rf"process {os.getpid()} on .* is training this run"),
     ):
         run_train("run")
+
+
+def test_a_run_that_is_finished_is_not_trained_again(
+    run_train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Snakemake deletes the declared outputs before a job, and may start one that a job left over just finished."""
+    run = run_train()
+    whole = {name: (run / name).read_bytes() for name in finished.DECLARED}
+    for name in finished.DECLARED:
+        (run / name).unlink()
+    with monkeypatch.context() as patched:
+        patched.setattr(VideoTrainer, "training_step", None)
+        run_train()
+    assert {name: (run / name).read_bytes() for name in finished.DECLARED} == whole
+
+    (run / "model" / "model.safetensors").unlink()
+    assert (run_train() / "model" / "model.safetensors").is_file()
+
+
+def test_a_full_disk_stops_the_run_and_keeps_what_was_whole(
+    run_train: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    save = VideoTrainer.save_model
+
+    def full(self: VideoTrainer, folder: str | None = None, **rest: Any) -> None:
+        save(self, folder, **rest)
+        if self.state.global_step == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(VideoTrainer, "save_model", full)
+        with pytest.raises(SystemExit) as stopped:
+            run_train("run", "--save-minutes", "0")
+    assert stopped.value.code == 1
+    message = capsys.readouterr().err
+    assert "no room on its disk for the checkpoint of step 3" in message
+    assert "the checkpoint of step 2 is whole" in message
+    assert not list(tmp_path.glob("checkpoints/*/.partial"))
+    assert [line["step"] for line in lines(run_train("run"))] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_specification_of_other_data_is_refused(world: Any, tmp_path: Path) -> None:
