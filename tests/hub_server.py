@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -32,6 +32,9 @@ class FakeHub:
     cuts: dict[str, list[int]] = field(default_factory=dict)  # path: bytes after which each connection breaks
     busy: dict[str, list[int]] = field(default_factory=dict)  # path: statuses to answer first
     lies: dict[str, bytes] = field(default_factory=dict)  # path: what is sent instead
+    stalls: dict[str, int] = field(default_factory=dict)  # path: bytes after which nothing comes until `resume` is set
+    stalled: threading.Event = field(default_factory=threading.Event)
+    resume: threading.Event = field(default_factory=threading.Event)
     gone: set[str] = field(default_factory=set)  # paths that are listed but not there
     ranges: bool = True
     endpoint: str = ""
@@ -136,7 +139,16 @@ def serve(hub: FakeHub) -> Iterator[FakeHub]:
             body = data[start:] if cut is None else data[start : start + cut]
             with hub.lock:
                 hub.sent += len(body)
-            self.wfile.write(body)
+                stall = hub.stalls.pop(path, None)
+            if stall is not None:
+                self.wfile.write(body[:stall])
+                self.wfile.flush()
+                hub.stalled.set()
+                hub.resume.wait(60)
+                body = b""
+                self.close_connection = True
+            with suppress(ConnectionError):
+                self.wfile.write(body)
             if cut is not None:
                 self.wfile.flush()
                 self.connection.shutdown(socket.SHUT_RDWR)
