@@ -32,6 +32,7 @@ class Hub:
 
         self.endpoint = endpoint
         self._api = HfApi(endpoint=endpoint)
+        self._away = ""  # why the hub could not be reached, once it could not
 
     def commit(self, type: Type, repository: str, reference: str) -> str:
         """The commit that a branch, a tag or a commit names now."""
@@ -72,6 +73,8 @@ class Hub:
         )
         from huggingface_hub.utils import HfHubHTTPError
 
+        if self._away:
+            raise InputError(self._away)
         try:
             return call(repository, revision=revision, repo_type=type)
         except GatedRepoError:
@@ -88,7 +91,8 @@ class Hub:
             raise InputError(f"repository {where}: {_line(error)}") from None
         except Exception as error:
             if _transport(error):
-                raise InputError(f"{self.endpoint} cannot be reached: {_line(error)}") from None
+                self._away = f"{self.endpoint} cannot be reached: {_line(error)}"
+                raise InputError(self._away) from None
             raise
 
 
