@@ -5,27 +5,82 @@ rule inventory:
     input:
         optional(STUDY.dataset.ready),
     output:
-        "<results>/curation/inventory.json",
+        inventory="<results>/curation/inventory.json",
+        index="<results>/curation/index.parquet",
+        malformed="<results>/curation/malformed.csv",
     log:
         "<logs>/curation/inventory.log",
     benchmark:
         "<benchmarks>/curation/inventory.jsonl"
     resources:
-        mem_mb=16000,
+        mem_mb=4000,
         runtime=60,
     params:
         root=STUDY.dataset.root,
         subsets=STUDY.dataset.subsets,
+        seed=STUDY.curation.seed,
     message:
-        "listing the dataset's annotations"
+        "reading the dataset's annotations"
     shell:
         "python -m workflow_scripts.curation.inventory --dataset {params.root:q} --subsets {params.subsets:q}"
+        " --seed {params.seed} --output {output.inventory:q} --index {output.index:q} --malformed {output.malformed:q}"
+        " > {log:q} 2>&1"
+
+
+rule shortlist:
+    input:
+        fetched=fetched_videos,
+        index=rules.inventory.output.index,
+    output:
+        "<results>/curation/shortlist.parquet",
+    log:
+        "<logs>/curation/shortlist.log",
+    benchmark:
+        "<benchmarks>/curation/shortlist.jsonl"
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        draw=draw_flags,
+    message:
+        "drawing the videos to probe"
+    shell:
+        "python -m workflow_scripts.curation.shortlist --index {input.index:q} {params.draw:q} --output {output:q}"
+        " > {log:q} 2>&1"
+
+
+rule probe:
+    input:
+        rules.shortlist.output,
+    output:
+        "<results>/curation/probes/shard-{shard}.parquet",
+    log:
+        "<logs>/curation/probe/shard-{shard}.log",
+    benchmark:
+        "<benchmarks>/curation/probe/shard-{shard}.jsonl"
+    threads: STUDY.compute.threads.curation
+    resources:
+        mem_mb=16000,
+        runtime=240,
+    params:
+        root=STUDY.dataset.root,
+        shards=STUDY.curation.probe_shards,
+        timeout=STUDY.curation.probe_timeout_s,
+    message:
+        "probing videos, shard {wildcards.shard} of 0 to {params.shards} - 1"
+    shell:
+        "python -m workflow_scripts.curation.probe --shortlist {input:q} --dataset {params.root:q}"
+        " --shard {wildcards.shard} --shards {params.shards} --workers {threads} --timeout {params.timeout}"
         " --output {output:q} > {log:q} 2>&1"
 
 
 rule manifest:
     input:
-        "<results>/curation/inventory.json",
+        fetched=fetched_videos,
+        inventory=rules.inventory.output.inventory,
+        index=rules.inventory.output.index,
+        malformed=rules.inventory.output.malformed,
+        probes=expand(rules.probe.output, shard=range(STUDY.curation.probe_shards), allow_missing=True),
     output:
         manifest="<results>/curation/manifest.parquet",
         quarantine="<results>/curation/quarantine.csv",
@@ -36,18 +91,16 @@ rule manifest:
         "<benchmarks>/curation/manifest.jsonl"
     threads: STUDY.compute.threads.curation
     resources:
-        mem_mb=32000,
-        runtime=720,
+        mem_mb=8000,
+        runtime=240,
     params:
         root=STUDY.dataset.root,
-        videos=STUDY.curation.videos,
-        seed=STUDY.curation.seed,
-        shares=lambda wildcards: to_json(STUDY.curation.shares),
+        draw=draw_flags,
         timeout=STUDY.curation.probe_timeout_s,
     message:
-        "drawing {params.videos} videos and probing them"
+        "drawing the sample among the videos that can be used"
     shell:
-        "python -m workflow_scripts.curation.manifest --inventory {input:q} --dataset {params.root:q}"
-        " --videos {params.videos} --seed {params.seed} --shares {params.shares:q} --workers {threads}"
-        " --probe-timeout {params.timeout} --output {output.manifest:q} --quarantine {output.quarantine:q}"
-        " --statistics {output.statistics:q} > {log:q} 2>&1"
+        "python -m workflow_scripts.curation.manifest --inventory {input.inventory:q} --index {input.index:q}"
+        " --malformed {input.malformed:q} --dataset {params.root:q} {params.draw:q} --probes {input.probes:q}"
+        " --workers {threads} --probe-timeout {params.timeout} --output {output.manifest:q}"
+        " --quarantine {output.quarantine:q} --statistics {output.statistics:q} > {log:q} 2>&1"

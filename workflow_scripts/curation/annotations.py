@@ -1,7 +1,10 @@
-"""Records of the annotation files: streamed from the JSON arrays, checked one by one, multiple choice understood.
+"""Records of the annotation files: read from the JSON arrays, checked one by one, multiple choice understood.
 
 A record is `{"id", "conversations": [{"from": "human"|"gpt", "value"}, ...], "data_source", "video"}`. In the first
 human turn a placeholder stands for the video; it is removed here and put back by whoever builds model inputs.
+
+`validate` says what a good record is. `read_file` has a fast way, which may only accept what `validate` accepts, to the
+same record; whatever it does not accept goes to `validate`, which decides and says why.
 """
 
 from __future__ import annotations
@@ -12,7 +15,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+import msgspec
 
 from workflow_scripts.curation.registry import Format
 from workflow_scripts.settings import InputError
@@ -23,20 +28,45 @@ _SPACE = " \t\r\n"
 _AFTER_VALUE = tuple(_SPACE + ",]")
 _PLACEHOLDER = re.compile(r"<(?:image|video)>[ \t]*\n?")
 _OPTION = re.compile(r"\(?([A-Z])[.)]\s+(\S.*)")
+_OPTION_START = re.compile(r"^[ \t]*\(?([A-Z])[.)][ \t]+[^\s]", re.MULTILINE)
 _ANSWER = re.compile(r"\(?([A-Z])(?:[.):]\s*(.*))?", re.DOTALL)
+_BETWEEN = re.compile(rb"[\s,]*")
 
 
 class MalformedRecord(ValueError):
     """A record that cannot be used; the message says what is wrong and what was expected."""
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One conversation about one video."""
 
     id: str
     video: str
     turns: tuple[tuple[str, str], ...]  # (question, answer), without placeholder
+
+
+class Located(NamedTuple):
+    """An element of an annotation file: a record, or what is wrong with it, and its bytes in the file."""
+
+    record: Record | MalformedRecord
+    video: str  # as the element names it; empty where it does not
+    start: int
+    length: int
+
+
+class _Turn(msgspec.Struct, gc=False):
+    speaker: Literal["human", "gpt"] = msgspec.field(name="from")
+    value: str
+
+
+class _Found(msgspec.Struct, gc=False):
+    id: str | int
+    video: str
+    conversations: list[_Turn]
+
+
+_ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
+_ELEMENT = msgspec.json.Decoder(_Found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +79,91 @@ class MultipleChoice:
     phrasing: Literal["letter_and_option", "letter", "other"]
 
 
-def stream_array(path: Path) -> Iterator[Any]:
-    """Elements of a JSON array, one at a time, in memory bounded by one chunk and one element.
+def read_file(path: Path, data: bytes, format: Format) -> Iterator[Located]:
+    """All elements of an annotation file, in order.
+
+    path: the file, for messages and for reading again what is unusual. data: its bytes. Raises InputError naming the
+    file and the place where it is not a JSON array.
+    """
+    try:
+        elements = _ELEMENTS.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        for value, start, length in stream_array(path):
+            yield _judge(value, start, length, format)
+        return
+    decode, between = _ELEMENT.decode, _BETWEEN.match
+    start, end, choices = 0, data.index(b"[") + 1, format == "multiple_choice"
+    for element in elements:
+        start = between(data, end).end()  # type: ignore[union-attr]
+        length = len(memoryview(element))
+        end = start + length
+        try:
+            found = decode(element)
+            record = _accept(found, choices)
+        except (msgspec.DecodeError, MalformedRecord, UnicodeError):
+            record = None
+        if record is None:
+            yield _judge(json.loads(bytes(element)), start, length, format)
+        else:
+            yield Located(record, found.video, start, length)
+
+
+def read_record(data: bytes, format: Format) -> Record:
+    """The record in these bytes of an annotation file. Raises ValueError where they hold no good record."""
+    return validate(json.loads(data), format)
+
+
+def _judge(value: Any, start: int, length: int, format: Format) -> Located:
+    named = value.get("video") if isinstance(value, dict) else None
+    video = named if isinstance(named, str) else ""
+    try:
+        return Located(validate(value, format), video, start, length)
+    except MalformedRecord as error:
+        return Located(error, video, start, length)
+
+
+def _accept(found: _Found, choices: bool) -> Record | None:
+    """The record where it is plainly good, else None."""
+    video, turns = found.video, found.conversations
+    count = len(turns)
+    if not video or video[0] == "/" or ".." in video or "\x00" in video or found.id == "" or not count or count % 2:
+        return None
+    values: list[tuple[str, str]] = []
+    offered = not choices
+    for position in range(0, count, 2):
+        asked, told = turns[position], turns[position + 1]
+        if asked.speaker != "human" or told.speaker != "gpt":
+            return None
+        question, answer = asked.value, told.value.strip()
+        if "<" in question:
+            question = _PLACEHOLDER.sub("", question)
+            if "<" in question and _PLACEHOLDER.search(question):
+                return None
+        question = question.strip()
+        if not question or not answer or ("<" in answer and _PLACEHOLDER.search(answer)):
+            return None
+        if choices and (_offers(question, answer) or parse_multiple_choice(question, answer)):
+            offered = True
+        values.append((question, answer))
+    return Record(str(found.id), video, tuple(values)) if offered else None
+
+
+def _offers(question: str, answer: str) -> bool:
+    """Whether the question plainly offers options and the answer plainly names one of them."""
+    options = 0
+    for letter in _OPTION_START.findall(question):
+        options += ord(letter) - ord("A") == options
+    return options > 1 and 0 <= ord(answer[0]) - ord("A") < options and (len(answer) == 1 or answer[1] in ".):")
+
+
+def stream_array(path: Path) -> Iterator[tuple[Any, int, int]]:
+    """Elements of a JSON array with first byte and number of bytes, in memory bounded by a chunk and an element.
 
     Raises InputError naming the file and the place where it is not a JSON array.
     """
     decoder, scan = codecs.getincrementaldecoder("utf-8")(), json.JSONDecoder().raw_decode
     buffer, position, dropped, ended, expect = "", 0, 0, False, "["
+    counted, at_byte = 0, 0  # characters of the buffer that are counted in bytes, and the bytes up to there
 
     def broken(what: str, at: int) -> InputError:
         return InputError(f"file {path}: {what} at character {dropped + at}; expected a JSON array of records")
@@ -63,14 +171,15 @@ def stream_array(path: Path) -> Iterator[Any]:
     with path.open("rb") as handle:
 
         def more() -> bool:
-            nonlocal buffer, position, dropped, ended
+            nonlocal buffer, position, dropped, ended, counted, at_byte
             data = handle.read(CHUNK)
             try:
                 text = decoder.decode(data, final=not data)
             except UnicodeDecodeError as error:
                 raise broken(f"not UTF-8 ({error.reason})", len(buffer)) from None
             ended = not data
-            buffer, dropped, position = buffer[position:] + text, dropped + position, 0
+            at_byte += len(buffer[counted:position].encode())
+            buffer, dropped, position, counted = buffer[position:] + text, dropped + position, 0, 0
             return not ended
 
         while True:
@@ -107,7 +216,10 @@ def stream_array(path: Path) -> Iterator[Any]:
                 if buffer[end : end + 1] not in _AFTER_VALUE and not ended:  # a number may go on in the next chunk
                     more()
                     continue
-                yield value
+                start = at_byte + len(buffer[counted:position].encode())
+                length = len(buffer[position:end].encode())
+                counted, at_byte = end, start + length
+                yield value, start, length
                 expect, position = "separator", end
 
 
@@ -135,6 +247,10 @@ def validate(raw: Any, format: Format) -> Record:
         if _PLACEHOLDER.search(value):
             raise MalformedRecord(f"turn {number} is an answer that holds a placeholder for the video")
         values.append(value)
+    try:
+        "".join((video, str(identifier), *values)).encode()
+    except UnicodeEncodeError:
+        raise MalformedRecord("the record holds half of a surrogate pair, which is no character") from None
     record = Record(str(identifier), video, tuple(zip(values[::2], values[1::2], strict=True)))
     if format == "multiple_choice":
         parsed = [parse_multiple_choice(*turn) for turn in record.turns]

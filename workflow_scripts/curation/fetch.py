@@ -37,8 +37,8 @@ from workflow_scripts.curation.archives import (
 )
 from workflow_scripts.curation.candidates import Selection, first, quotas
 from workflow_scripts.curation.fetched import SCHEMA
-from workflow_scripts.curation.inventory import inventory
-from workflow_scripts.curation.population import gather
+from workflow_scripts.curation.inventory import survey
+from workflow_scripts.curation.population import Population
 from workflow_scripts.curation.registry import registry
 from workflow_scripts.curation.sampling import Stratum, Video, stratify, weights
 from workflow_scripts.hub import pins as pinning
@@ -110,10 +110,7 @@ def fetch(study: StudySettings, revision: str, output: Path) -> None:
 
 def _strata(study: StudySettings, root: Path, subsets: list[str]) -> tuple[Strata, dict[Stratum, float]]:
     """The order of drawing and the weights, as the rule manifest has them."""
-    listed = inventory(root, subsets)
-    total = sum(entry["records"] for subset in listed["subsets"] for entry in subset["annotations"])
-    with cli.progress(total, "records read") as advance:
-        population = gather(listed, root, study.curation.seed, advance)
+    population = Population.of(survey(root, subsets, study.curation.seed).index)
     strata = stratify(study.curation.seed, population.videos.values(), study.curation.shares)
     weight = weights({stratum: len(members) for stratum, members in strata.items()}, study.curation.shares)
     return strata, weight

@@ -1,38 +1,73 @@
-"""Rule `inventory`: find the annotation files of the chosen subsets and check them before any long work.
+"""Rule `inventory`: find the annotation files of the chosen subsets, and read and check every record, once.
 
-In: the data set's folder, as Hugging Face lays it out. Out: JSON `{"dataset", "subsets": [{"subset", "folder",
-"annotations": [{"file", "format", "bytes", "sha256", "records"}]}]}`, paths relative to the data set's folder.
+In: the data set's folder, as Hugging Face lays it out. Out: JSON `{"dataset", "seed", "subsets": [{"subset", "folder",
+"annotations": [{"file", "format", "bytes", "sha256", "records", "malformed"}]}]}`, paths relative to the data set's
+folder; the index (INDEX in workflow_scripts/curation/population.py); `malformed.csv` with video, reason, detail.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.curation.annotations import stream_array
+import pyarrow as pa
+
+from workflow_scripts.curation.population import INDEX, read_annotations
+from workflow_scripts.curation.quarantine import Row, write_quarantine
 from workflow_scripts.curation.registry import Format, registry
 from workflow_scripts.settings import InputError, cli, files
 
 
-def inventory(dataset: Path, subsets: list[str]) -> dict[str, Any]:
-    """Describe the annotation files. Raises InputError naming a folder or file that is missing, empty or broken."""
+@dataclass(frozen=True)
+class Survey:
+    """What the rule writes: the description of the files, the index, rows of the quarantine."""
+
+    inventory: dict[str, Any]
+    index: pa.Table
+    malformed: list[Row]
+
+
+def survey(dataset: Path, subsets: list[str], seed: int) -> Survey:
+    """Read the annotation files. Raises InputError naming a folder or file that is missing, empty or broken.
+
+    seed: of the draw; it decides which of a video's records stands for it.
+    """
     if not dataset.is_dir():
         raise InputError(f"dataset {dataset} is missing; expected the folder that holds the subsets")
     names = [registry().subset(name) for name in subsets]
     if len(set(names)) < len(names):
         raise InputError(f"subsets {' '.join(subsets)}: a subset is named twice")
-    found = [(name, *_locate(dataset, name)) for name in names]
-    with cli.progress(sum(len(paths) for _, _, paths in found), "annotation files") as advance:
-        result = []
-        for name, folder, paths in found:
+    located = [(name, *_locate(dataset, name)) for name in names]
+    described: list[dict[str, Any]] = []
+    tables, malformed = [INDEX.empty_table()], []
+    total = sum(path.stat().st_size for _, _, paths in located for path in paths.values())
+    with cli.progress(total >> 20, "MiB of annotations") as advance:
+        read = 0
+        for name, folder, paths in located:
             annotations = []
             for format_, path in paths.items():
-                annotations.append(_describe(dataset, path, format_))
-                advance()
-            result.append({"subset": name, "folder": folder.name, "annotations": annotations})
-    return {"dataset": registry().dataset, "subsets": result}
+                found = read_annotations(dataset, path.relative_to(dataset).as_posix(), name, format_, seed)
+                if not found.records:
+                    raise InputError(f"file {path} holds no records; expected a JSON array of records")
+                annotations.append(
+                    {
+                        "file": path.relative_to(dataset).as_posix(),
+                        "format": format_,
+                        "bytes": found.bytes,
+                        "sha256": found.sha256,
+                        "records": found.records,
+                        "malformed": len(found.malformed),
+                    }
+                )
+                tables.append(found.index)
+                malformed += found.malformed
+                advance(((read + found.bytes) >> 20) - (read >> 20))
+                read += found.bytes
+            described.append({"subset": name, "folder": folder.name, "annotations": annotations})
+    index = pa.concat_tables(tables).unify_dictionaries()
+    return Survey({"dataset": registry().dataset, "seed": seed, "subsets": described}, index, malformed)
 
 
 def _locate(dataset: Path, subset: str) -> tuple[Path, dict[Format, Path]]:
@@ -52,24 +87,22 @@ def _locate(dataset: Path, subset: str) -> tuple[Path, dict[Format, Path]]:
     return folders[0], paths
 
 
-def _describe(dataset: Path, path: Path, format_: str) -> dict[str, Any]:
-    records = sum(1 for _ in stream_array(path))
-    if not records:
-        raise InputError(f"file {path} holds no records; expected a JSON array of records")
-    with path.open("rb") as handle:
-        digest = hashlib.file_digest(handle, "sha256").hexdigest()
-    relative = path.relative_to(dataset).as_posix()
-    return {"file": relative, "format": format_, "bytes": path.stat().st_size, "sha256": digest, "records": records}
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dataset", type=Path, required=True, help="folder that holds the subset folders")
     parser.add_argument("--subsets", nargs="+", required=True, metavar="SUBSET", help="subsets to draw from")
-    parser.add_argument("--output", type=Path, required=True, help="JSON file to write")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
+    parser.add_argument("--output", type=Path, required=True, help="inventory.json")
+    parser.add_argument("--index", type=Path, required=True, help="index.parquet")
+    parser.add_argument("--malformed", type=Path, required=True, help="malformed.csv")
     arguments = parser.parse_args()
-    files.write_json(inventory(arguments.dataset, arguments.subsets), arguments.output)
+    found = survey(arguments.dataset, arguments.subsets, arguments.seed)
+    write_quarantine(found.malformed, arguments.malformed)
+    files.write_parquet(found.index, arguments.index)
+    files.write_json(found.inventory, arguments.output)
+    records = sum(entry["records"] for subset in found.inventory["subsets"] for entry in subset["annotations"])
+    print(f"{records} records, {len(found.malformed)} of them malformed")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""Rule `manifest`: draw the sample, probe its videos, replace the unusable ones from the same stratum.
+"""Rule `manifest`: draw the sample among what was probed, and replace unusable videos from the same stratum.
 
-In: the inventory and the data set's folder. Out, in the order of drawing (the first k rows are the sample of k):
-`manifest.parquet` with SCHEMA; `quarantine.csv` with video, reason, detail; `statistics.csv` with dimension (source,
-format, duration, subset, quarantined, total), value, and counts: annotation records, videos available, videos sampled,
-turns sampled, seconds sampled.
+In: what the rule inventory wrote, the tables of probes, and the data set's folder; where the reserve runs out, further
+videos are probed. Out, in the order of drawing (the first k rows are the sample of k): `manifest.parquet` with SCHEMA;
+`quarantine.csv` with video, reason, detail; `statistics.csv` with dimension (source, format, duration, subset,
+quarantined, total), value, and counts: annotation records, videos available, videos sampled, turns sampled, seconds
+sampled. A source `unplaced:<folder>` counts what the table of sources does not place.
 """
 
 from __future__ import annotations
@@ -11,20 +12,22 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from workflow_scripts.curation import fetched
 from workflow_scripts.curation.annotations import Record
-from workflow_scripts.curation.population import Population, gather, read_chosen, sample_id
-from workflow_scripts.curation.probe import Probe, probe_in
+from workflow_scripts.curation.population import Population, read_chosen, read_index, sample_id
+from workflow_scripts.curation.probing import Probe, probe_all, read_probes
+from workflow_scripts.curation.quarantine import Row, read_quarantine, write_quarantine
 from workflow_scripts.curation.sampling import Stratum, Video, draw, stratify, weights
-from workflow_scripts.settings import InputError, Shares, cli, files
-from workflow_scripts.settings.workers import Outcome, each
+from workflow_scripts.curation.shortlist import add_draw_arguments, with_reserve
+from workflow_scripts.settings import InputError, cli, files
 from workflow_scripts.video.container import Unusable
 
 SCHEMA = pa.schema(
@@ -44,40 +47,7 @@ SCHEMA = pa.schema(
     ]
 )
 STATISTICS = ("dimension", "value", "records", "available", "sampled", "turns", "seconds")
-Row = tuple[str, str, str]  # video, reason, detail
-RESERVE = 16
-
-
-class Prober:
-    """Probes videos in parallel, once each, and says which may enter the sample."""
-
-    def __init__(self, dataset: Path, workers: int, timeout_s: float) -> None:
-        self.dataset, self.workers, self.timeout_s = dataset, workers, timeout_s
-        self.results: dict[str, Probe | Unusable] = {}
-
-    def run(self, paths: Sequence[str]) -> None:
-        """Probe the files and keep what was found."""
-        with cli.progress(len(paths), "videos probed") as advance:
-            outcomes = each(
-                partial(probe_in, self.dataset),
-                paths,
-                workers=self.workers,
-                timeout_s=self.timeout_s,
-                lookahead=64,
-                preload=["pyarrow", "workflow_scripts.curation.probe"],
-            )
-            for path, outcome in zip(paths, outcomes, strict=True):
-                self.results[path] = self._judge(outcome)
-                advance()
-
-    def _judge(self, outcome: Outcome[Probe | Unusable]) -> Probe | Unusable:
-        if outcome.hung:
-            return Unusable("hang", f"no answer within {self.timeout_s:g} s")
-        if outcome.exit_code is not None:
-            return Unusable("crash", f"the probing process ended with {outcome.exit_code}")
-        if outcome.value is None:
-            return Unusable("undecodable", f"{type(outcome.error).__name__}: {outcome.error}")
-        return outcome.value
+Probes = dict[str, Probe | Unusable]
 
 
 class _Gate:
@@ -103,35 +73,42 @@ class _Gate:
 
 
 def choose(
-    strata: dict[Stratum, list[Video]], weight: dict[Stratum, float], count: int, prober: Prober
+    strata: Mapping[Stratum, Sequence[Video]],
+    weight: Mapping[Stratum, float],
+    count: int,
+    probes: Probes,
+    probe_more: Callable[[Sequence[str]], Probes],
+    reserve: float = 0.02,
 ) -> tuple[list[tuple[Stratum, Video]], list[Row]]:
     """Draw `count` usable videos, no two with the same content; also the quarantine rows.
 
-    A few more than asked for are probed at once, to be replacements. The draw is repeated with what the probes found
-    until it meets no video that was not probed, so that the result is that of probing one after the other. Raises
+    probes: what was found so far; added to. The draw is repeated until it meets no video that was not probed, so that
+    the result is that of probing one after the other. Each time it does, a larger reserve is probed at once. Raises
     InputError where fewer than `count` are usable.
     """
-    picks: list[tuple[Stratum, Video]] = []
-    gate = _Gate(prober.results)
-    draw(strata, weight, count + max(RESERVE, count // 50), gate.accept)
-    while gate.unknown:
-        prober.run(gate.unknown)
-        gate = _Gate(prober.results)
+    wanted = with_reserve(count, reserve)
+    while True:
+        gate = _Gate(probes)
         picks = draw(strata, weight, count, gate.accept)
-    unusable = {path: result for path, result in prober.results.items() if isinstance(result, Unusable)}
+        if not gate.unknown:
+            break
+        ahead = _Gate(probes)
+        draw(strata, weight, wanted, ahead.accept)
+        unknown = list(dict.fromkeys(gate.unknown + ahead.unknown))
+        print(f"{len(unknown)} further videos are probed as replacements", file=sys.stderr)
+        probes.update(probe_more(unknown))
+        wanted += wanted - count
+    unusable = {path: result for path, result in probes.items() if isinstance(result, Unusable)}
     rows = gate.duplicates + [(path, result.reason, result.detail) for path, result in unusable.items()]
     if len(picks) < count:
         counts = Counter(reason for _, reason, _ in rows)
         reasons = ", ".join(f"{reason} {number}" for reason, number in counts.most_common()) or "none rejected"
-        raise InputError(
-            f"curation.videos is {count}; the chosen subsets in {prober.dataset} "
-            f"hold {len(picks)} usable videos ({reasons})"
-        )
+        raise InputError(f"curation.videos is {count}; the chosen subsets hold {len(picks)} usable videos ({reasons})")
     return picks, sorted(rows)
 
 
 def manifest_table(
-    picks: Sequence[tuple[Stratum, Video]], records: dict[str, Record], probes: dict[str, Probe | Unusable]
+    picks: Sequence[tuple[Stratum, Video]], records: Mapping[str, Record], probes: Mapping[str, Probe | Unusable]
 ) -> pa.Table:
     """The manifest, a row a pick, with SCHEMA."""
     rows = []
@@ -169,8 +146,14 @@ def statistics(population: Population, table: pa.Table, quarantine: Iterable[Row
     counts: dict[str, Counter[tuple[str, str]]] = {
         name: Counter() for name in ("records", "available", "sampled", "turns")
     }
-    for (source, format_, duration), number in population.records.items():
-        for place in (("source", source), ("format", format_), ("duration", duration), ("total", "all")):
+    for (source, format_, duration, subset), number in population.records.items():
+        for place in (
+            ("source", source),
+            ("format", format_),
+            ("duration", duration),
+            ("subset", subset),
+            ("total", "all"),
+        ):
             counts["records"][place] += number
     for video in population.videos.values():
         places = [("source", video.source), ("duration", video.duration), ("subset", video.subset), ("total", "all")]
@@ -192,7 +175,7 @@ def statistics(population: Population, table: pa.Table, quarantine: Iterable[Row
     places = sorted(counts["available"], key=lambda place: (dimensions.index(place[0]), place[1]))
     result = [
         {"dimension": place[0], "value": place[1]}
-        | {name: (None if name == "records" and place[0] == "subset" else counts[name][place]) for name in counts}
+        | {name: counts[name][place] for name in counts}
         | {"seconds": round(seconds[place], 3)}
         for place in places
     ]
@@ -201,18 +184,18 @@ def statistics(population: Population, table: pa.Table, quarantine: Iterable[Row
     return result
 
 
-def _write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def _write_statistics(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
     with files.atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+        writer.writerow(STATISTICS)
+        writer.writerows([row.get(name) for name in STATISTICS] for row in rows)
 
 
-def _read_inventory(path: Path, dataset: Path) -> dict[str, Any]:
+def _check_inventory(path: Path, dataset: Path, seed: int) -> None:
     try:
         inventory: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         entries = [entry for subset in inventory["subsets"] for entry in subset["annotations"]]
-        sizes = {entry["file"]: entry["bytes"] for entry in entries}
+        sizes, seeded = {entry["file"]: entry["bytes"] for entry in entries}, inventory["seed"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"file {path} is not an inventory ({error}); expected what the rule inventory writes"
@@ -222,41 +205,47 @@ def _read_inventory(path: Path, dataset: Path) -> dict[str, Any]:
             raise InputError(
                 f"file {dataset / name} is not the one of the inventory ({size} bytes); run inventory again"
             )
-    return inventory
+    if seeded != seed:
+        raise InputError(f"file {path} was made with seed {seeded}; expected {seed}: run inventory again")
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_draw_arguments(parser)
     parser.add_argument("--inventory", type=Path, required=True, help="JSON of the rule inventory")
+    parser.add_argument("--malformed", type=Path, required=True, help="malformed.csv of the rule inventory")
     parser.add_argument("--dataset", type=Path, required=True, help="folder that holds the subset folders")
-    parser.add_argument("--videos", type=int, required=True, help="number of videos to draw")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the draw")
-    parser.add_argument(
-        "--shares", type=cli.json_of(Shares), default=Shares(), help='JSON {"format": {}, "duration": {}}'
-    )
-    parser.add_argument("--workers", type=int, default=1, help="probing processes")
+    parser.add_argument("--probes", type=Path, nargs="*", default=[], help="tables of the rule probe")
+    parser.add_argument("--workers", type=int, default=1, help="processes that probe further replacements")
     parser.add_argument("--probe-timeout", type=float, default=60.0, help="seconds after which a probe is killed")
     parser.add_argument("--output", type=Path, required=True, help="manifest.parquet")
     parser.add_argument("--quarantine", type=Path, required=True, help="quarantine.csv")
     parser.add_argument("--statistics", type=Path, required=True, help="statistics.csv")
     arguments = parser.parse_args()
 
-    inventory = _read_inventory(arguments.inventory, arguments.dataset)
-    total = sum(entry["records"] for subset in inventory["subsets"] for entry in subset["annotations"])
-    with cli.progress(total, "records read") as advance:
-        population = gather(inventory, arguments.dataset, arguments.seed, advance)
+    _check_inventory(arguments.inventory, arguments.dataset, arguments.seed)
+    index = read_index(arguments.index)
+    population = Population.of(index)
     strata = stratify(arguments.seed, population.videos.values(), arguments.shares)
     weight = weights({stratum: len(members) for stratum, members in strata.items()}, arguments.shares)
-    prober = Prober(arguments.dataset, arguments.workers, arguments.probe_timeout)
-    picks, rejected = choose(strata, weight, arguments.videos, prober)
-    records = read_chosen(population, arguments.dataset, [(stratum[1], video) for stratum, video in picks])
-    table = manifest_table(picks, records, prober.results)
-    quarantine = population.malformed + rejected
+    fetch = fetched.read(arguments.fetched) if arguments.fetched else None
+    probes = read_probes(arguments.probes)
 
-    _write_csv(arguments.quarantine, ("video", "reason", "detail"), quarantine)
-    rows = statistics(population, table, quarantine)
-    _write_csv(arguments.statistics, STATISTICS, [[row.get(name) for name in STATISTICS] for row in rows])
+    def probe_more(paths: Sequence[str]) -> Probes:
+        return probe_all(arguments.dataset, paths, workers=arguments.workers, timeout_s=arguments.probe_timeout)
+
+    picks, rejected = choose(
+        fetch.restrict(strata) if fetch else strata, weight, arguments.videos, probes, probe_more, arguments.reserve
+    )
+    if fetch:
+        fetch.check(strata, weight, picks, {path for path, *_ in rejected})
+    records = read_chosen(index, arguments.dataset, [(stratum[1], video) for stratum, video in picks])
+    table = manifest_table(picks, records, probes)
+    quarantine = read_quarantine(arguments.malformed) + rejected
+
+    write_quarantine(quarantine, arguments.quarantine)
+    _write_statistics(statistics(population, table, quarantine), arguments.statistics)
     files.write_parquet(table, arguments.output)
     print(f"{table.num_rows} videos sampled of {len(population.videos)}; {len(quarantine)} quarantined")
 

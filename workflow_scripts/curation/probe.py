@@ -1,80 +1,40 @@
-"""Probe one video: what it is, or why it cannot be used. Runs in a worker process that can be killed."""
+"""Rule `probe`: probe one shard of the shortlist's videos.
+
+In: the shortlist. Out: a table of probes (PROBES in workflow_scripts/curation/probing.py) of every `--shards`-th video,
+from the `--shard`-th on. A video that hangs the decoder is killed after `--timeout` seconds and is so noted.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+import argparse
+from collections import Counter
 from pathlib import Path
 
-from workflow_scripts.video.container import FOLDER_FPS, Unusable, VideoFile, frame_files
+from workflow_scripts.curation.probing import probe_all, probes_table
+from workflow_scripts.settings import InputError, cli, files
+from workflow_scripts.video.container import Unusable
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """A usable video. Sizes in pixels, as coded; fps is the mean over the clip; sha256 of the file's bytes."""
-
-    duration_s: float
-    fps: float
-    n_frames: int
-    width: int
-    height: int
-    sha256: str
-
-
-def probe(path: Path) -> Probe | Unusable:
-    """Count the packets, decode the first frame and the last group of pictures.
-
-    path: a file, or a folder of images. Where presentation times cannot tell frames apart, or the last frame does not
-    come out, everything is decoded and counted. Returns what it found, usable or not.
-    """
-    try:
-        return _probe_folder(path) if path.is_dir() else _probe_file(path)
-    except Unusable as unusable:
-        return unusable
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shortlist", type=Path, required=True, help="Parquet with a column video")
+    parser.add_argument("--dataset", type=Path, required=True, help="folder that holds the subset folders")
+    parser.add_argument("--shard", type=int, required=True, help="which shard, from 0")
+    parser.add_argument("--shards", type=int, required=True, help="number of shards")
+    parser.add_argument("--workers", type=int, default=1, help="probing processes")
+    parser.add_argument("--timeout", type=float, default=60.0, help="seconds after which a probe is killed")
+    parser.add_argument("--output", type=Path, required=True, help="Parquet file to write")
+    arguments = parser.parse_args()
+    if not 0 <= arguments.shard < arguments.shards:
+        raise InputError(f"--shard is {arguments.shard}; expected 0 to {arguments.shards - 1}")
+    listed = files.read_parquet(arguments.shortlist, columns=["video"])["video"].tolist()
+    paths = listed[arguments.shard :: arguments.shards]
+    found = probe_all(arguments.dataset, paths, workers=arguments.workers, timeout_s=arguments.timeout)
+    files.write_parquet(probes_table(found), arguments.output)
+    reasons = Counter(one.reason for one in found.values() if isinstance(one, Unusable))
+    print(f"{len(found)} videos probed; {dict(reasons) or 'none'} unusable")
 
 
-def probe_in(root: Path, path: str) -> Probe | Unusable:
-    """Probe a video whose path is relative to the root."""
-    return probe(root / path)
-
-
-def _probe_file(path: Path) -> Probe:
-    with VideoFile(path) as video:
-        index = video.index
-        first = next(video.frames(video.packets()), None)
-        if first is None:
-            raise Unusable("undecodable", "no frame comes out of the decoder")
-        sound = index.reliable and _last_frame_decodes(video)
-        times = index.times_s() if sound else video.decoded_times_s()
-        n_frames = len(times)
-        if n_frames < 2:
-            raise Unusable("single-frame", "a video of one frame")
-        duration = index.end_s(times)
-        with path.open("rb") as handle:
-            digest = hashlib.file_digest(handle, "sha256").hexdigest()
-        return Probe(duration, n_frames / duration, n_frames, first.width, first.height, digest)
-
-
-def _last_frame_decodes(video: VideoFile) -> bool:
-    index = video.index
-    start = int(index.key.nonzero()[0][-1])
-    packets = (packet for position, packet in enumerate(video.packets()) if position >= start)
-    last = index.pts[index.shown].max()
-    return any(frame.pts == last for frame in video.frames(packets))
-
-
-def _probe_folder(folder: Path) -> Probe:
-    from PIL import Image
-
-    files = frame_files(folder)
-    if len(files) < 2:
-        raise Unusable("single-frame", "a folder of one image")
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(file.read_bytes())
-    try:
-        with Image.open(files[0]) as image:
-            width, height = image.size
-    except OSError as error:
-        raise Unusable("undecodable", f"{files[0].name}: {error}") from None
-    return Probe(len(files) / FOLDER_FPS, FOLDER_FPS, len(files), width, height, digest.hexdigest())
+if __name__ == "__main__":
+    cli.run(main)

@@ -19,15 +19,6 @@ Stratum = tuple[str, Format, str]  # source, format, duration bin
 RAKING_STEPS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Pointer:
-    """Where a record stands: `index` of the array in annotation file number `file`."""
-
-    key: int  # the record with the smallest key represents its video
-    file: int
-    index: int
-
-
 @dataclass(slots=True)
 class Video:
     """One video and, for each format, the record that would stand for it."""
@@ -36,7 +27,7 @@ class Video:
     subset: str
     source: str
     duration: str
-    records: dict[Format, Pointer] = field(default_factory=dict)
+    records: dict[Format, int] = field(default_factory=dict)  # rows of the index
 
 
 def key(seed: int, *parts: str) -> int:

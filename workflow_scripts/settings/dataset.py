@@ -42,7 +42,7 @@ class DatasetSettings(Section):
         0.05,
         ge=0,
         le=1,
-        description="Videos to fetch beyond the sample, as a share of it: they replace those that prove unusable.",
+        description="Videos to fetch and to open beyond the sample, as a share of it: they replace unusable ones.",
     )
 
     @field_validator("subsets")
@@ -81,3 +81,4 @@ class CurationSettings(Section):
     probe_timeout_s: float = Field(
         60.0, gt=0, description="Seconds after which a video that does not open counts as broken."
     )
+    probe_shards: int = Field(16, ge=1, description="Parts that the videos to open are cut into; one job each.")

@@ -49,7 +49,10 @@ def test_streaming_gives_what_json_gives(
     path = tmp_path / "a.json"
     path.write_text(json.dumps(values, indent=indent, ensure_ascii=ascii_only) + "\n", encoding="utf-8")
     monkeypatch.setattr(annotations, "CHUNK", chunk)
-    assert list(stream_array(path)) == values
+    found = list(stream_array(path))
+    assert [value for value, _, _ in found] == values
+    data = path.read_bytes()
+    assert [json.loads(data[start : start + length]) for _, start, length in found] == values
 
 
 @pytest.mark.parametrize("text", ["[]", " [ ] \n", "\ufeff[]"])

@@ -19,8 +19,8 @@ import yaml
 from tests.commands import Finished, run
 from tests.hub_server import COMMIT, FakeHub, serve
 from workflow_scripts.curation import fetch
-from workflow_scripts.curation.inventory import inventory
-from workflow_scripts.curation.population import gather
+from workflow_scripts.curation.inventory import survey
+from workflow_scripts.curation.population import Population
 from workflow_scripts.curation.sampling import draw, stratify, weights
 from workflow_scripts.settings import Shares, load_study, to_json
 
@@ -148,7 +148,7 @@ def on_disk(folder: Path) -> set[str]:
 def sample(folder: Path, count: int, among: set[str] | None = None) -> list[str]:
     """The first videos of the draw, written down independently of fetch."""
     root = folder / "data"
-    population = gather(inventory(root, [ACADEMIC, NEXTQA]), root, 0, lambda count: None)
+    population = Population.of(survey(root, [ACADEMIC, NEXTQA], 0).index)
     strata = stratify(0, population.videos.values(), Shares())
     weight = weights({stratum: len(members) for stratum, members in strata.items()}, Shares())
     if among is not None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.commands import Finished, run
 from tests.footage import X264, write_video
-from workflow_scripts.curation import inventory, manifest
+from workflow_scripts.curation import inventory, manifest, probe, shortlist
 from workflow_scripts.curation.manifest import SCHEMA
 
 SUBSETS = ("0_30_s_academic_v0_1", "30_60_s_youtube_v0_1", "0_30_s_activitynetqa")
@@ -79,19 +79,33 @@ def listed(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def take_inventory(dataset: Path, output: Path, *subsets: str) -> Finished:
-    return run(inventory.main, "--dataset", dataset, "--subsets", *(subsets or SUBSETS), "--output", output)
+    more = ("--index", output.parent / "index.parquet", "--malformed", output.parent / "malformed.csv")
+    return run(inventory.main, "--dataset", dataset, "--subsets", *(subsets or SUBSETS), "--output", output, *more)
 
 
-def draw(listed: Path, dataset: Path, folder: Path, videos: int, *more: object) -> Finished:
+def draw(listed: Path, dataset: Path, folder: Path, videos: int, *more: object, shards: int = 0) -> Finished:
+    """Shortlist and manifest; with shards, probes between the two, else the manifest probes everything itself."""
+    index = ("--index", listed.parent / "index.parquet", "--videos", videos, *more)
+    probes = [folder / f"probes-{shard}.parquet" for shard in range(shards)]
+    if shards:
+        drawn = run(shortlist.main, *index, "--output", folder / "shortlist.parquet")
+        if drawn.returncode:
+            return drawn
+    for shard, path in enumerate(probes):
+        which = ("--shard", shard, "--shards", shards, "--dataset", dataset, "--workers", 2, "--output", path)
+        probed = run(probe.main, "--shortlist", folder / "shortlist.parquet", *which)
+        assert probed.returncode == 0, probed.stderr
     outputs = ("--output", folder / "m.parquet", "--quarantine", folder / "q.csv", "--statistics", folder / "s.csv")
-    return run(manifest.main, "--inventory", listed, "--dataset", dataset, "--videos", videos, *outputs, *more)
+    inputs = ("--inventory", listed, "--malformed", listed.parent / "malformed.csv", "--dataset", dataset)
+    return run(manifest.main, *inputs, *index, "--probes", *probes, *outputs)
 
 
 @pytest.fixture(scope="module")
 def everything(listed: Path, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("all")
-    result = draw(listed, dataset, folder, 30, "--workers", 2)
+    result = draw(listed, dataset, folder, 30, shards=3)
     assert result.returncode == 0, result.stderr
+    assert "further" not in result.stderr
     return folder
 
 
@@ -173,11 +187,29 @@ def test_statistics_add_up(everything: Path) -> None:
 
 def test_samples_nest_and_repeat(everything: Path, listed: Path, dataset: Path, tmp_path: Path) -> None:
     large = pq.read_table(everything / "m.parquet")["sample_id"].to_pylist()
-    assert draw(listed, dataset, tmp_path, 12).returncode == 0
+    assert draw(listed, dataset, tmp_path, 12, shards=2).returncode == 0
     assert pq.read_table(tmp_path / "m.parquet")["sample_id"].to_pylist() == large[:12]
     first = (tmp_path / "m.parquet").read_bytes()
-    assert draw(listed, dataset, tmp_path, 12, "--workers", 3).returncode == 0
+    assert draw(listed, dataset, tmp_path, 12).returncode == 0
     assert (tmp_path / "m.parquet").read_bytes() == first
+
+
+def test_where_the_reserve_runs_out_further_videos_are_probed(
+    everything: Path, listed: Path, dataset: Path, tmp_path: Path
+) -> None:
+    result = draw(listed, dataset, tmp_path, 30, "--reserve", 0, shards=2)
+    assert result.returncode == 0, result.stderr
+    assert "further videos are probed" in result.stderr
+    assert (tmp_path / "m.parquet").read_bytes() == (everything / "m.parquet").read_bytes()
+
+
+def test_the_shortlist_is_the_draw_before_probing(everything: Path) -> None:
+    table = pq.read_table(everything / "shortlist.parquet").to_pylist()
+    assert len({row["video"] for row in table}) == len(table) == 36
+    assert [row["reserve"] for row in table] == [False] * 30 + [True] * 6
+    listed_videos = [row["video"] for row in table]
+    sample = pq.read_table(everything / "m.parquet")["video"].to_pylist()
+    assert set(sample) <= set(listed_videos)
 
 
 def test_shares_reach_the_draw(listed: Path, dataset: Path, tmp_path: Path) -> None:
@@ -190,21 +222,29 @@ def test_shares_reach_the_draw(listed: Path, dataset: Path, tmp_path: Path) -> N
 
 
 def test_too_few_videos(listed: Path, dataset: Path, tmp_path: Path) -> None:
-    result = draw(listed, dataset, tmp_path, 31, "--workers", 2)
+    result = draw(listed, dataset, tmp_path, 31)
     assert result.returncode == 2
     assert "hold 30 usable videos" in result.stderr
     assert "duplicate 2" in result.stderr
     assert list(tmp_path.iterdir()) == []
+    result = draw(listed, dataset, tmp_path, 37, shards=1)
+    assert result.returncode == 2
+    assert "there are 36 videos to draw from" in result.stderr
 
 
 def test_an_inventory_of_other_files(listed: Path, dataset: Path, tmp_path: Path) -> None:
-    result = draw(listed, tmp_path, tmp_path, 3)
+    result = draw(listed, tmp_path / "elsewhere", tmp_path, 3)
     assert result.returncode == 2
     assert "run inventory again" in result.stderr
-    (tmp_path / "none.json").write_text("{}")
-    result = draw(tmp_path / "none.json", dataset, tmp_path, 3)
+    for path in listed.parent.iterdir():
+        shutil.copy(path, tmp_path)
+    (tmp_path / "inventory.json").write_text("{}")
+    result = draw(tmp_path / "inventory.json", dataset, tmp_path, 3)
     assert result.returncode == 2
     assert "is not an inventory" in result.stderr
+    result = draw(listed, dataset, tmp_path, 3, "--seed", 5)
+    assert result.returncode == 2
+    assert "was made with seed 0; expected 5" in result.stderr
 
 
 def test_bad_data_sets_fail_at_once(dataset: Path, tmp_path: Path) -> None:

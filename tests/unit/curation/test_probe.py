@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.footage import X264, painted, real_clip, sequential, write_audio, write_video
-from workflow_scripts.curation.probe import Probe, probe
+from workflow_scripts.curation.probing import Probe, probe
 from workflow_scripts.video.container import Unusable
 
 VP9 = {"cpu-used": "8", "deadline": "realtime"}

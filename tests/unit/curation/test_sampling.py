@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from workflow_scripts.curation.registry import FORMATS
-from workflow_scripts.curation.sampling import Pointer, Stratum, Video, choose_format, draw, stratify, weights
+from workflow_scripts.curation.sampling import Stratum, Video, choose_format, draw, stratify, weights
 from workflow_scripts.settings import InputError, Shares
 
 ANY = Shares()
@@ -20,7 +20,7 @@ def population(n: int, sources: tuple[str, ...] = ("charades", "ego4d", "nextqa"
         video = Video(f"{name}/{i}.mp4", "s", name, rng.choice(["0_30_s", "0_30_s", "1_2_m"]))
         for format_ in FORMATS:
             if rng.random() < 0.5 or format_ == "open_ended":
-                video.records[format_] = Pointer(i, 0, i)
+                video.records[format_] = i
         videos.append(video)
     return videos
 
@@ -92,7 +92,7 @@ def test_a_format_of_share_zero_is_never_drawn() -> None:
     shares = Shares(format={"open_ended": 1.0})
     videos = population(200)
     assert {choose_format(0, video, shares) for video in videos} == {"open_ended"}
-    captions_only = Video("a/x.mp4", "s", "a", "0_30_s", {"caption": Pointer(0, 0, 0)})
+    captions_only = Video("a/x.mp4", "s", "a", "0_30_s", {"caption": 0})
     assert choose_format(0, captions_only, shares) is None
 
 
