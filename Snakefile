@@ -29,6 +29,7 @@ include: "rules/evaluation.smk"
 include: "rules/analysis.smk"
 include: "rules/figures.smk"
 include: "rules/provenance.smk"
+include: "rules/plan.smk"
 
 
 # Evaluations are named although the figures imply them: Snakemake makes a deleted file again only where asked for it.

@@ -174,7 +174,13 @@ def training_gpus(wildcards):
 
 def training_minutes(wildcards):
     """Time limit of a training run."""
-    return demand.training_minutes(STUDY, base_model(wildcards), STUDY.recipes[wildcards.recipe])
+    return demand.training_minutes(STUDY, base_model(wildcards), STUDY.recipes[wildcards.recipe], wildcards.allocation)
+
+
+def training_memory_mb(wildcards):
+    """Memory of each machine of a training run."""
+    _, most = demand.frames(STUDY, wildcards.allocation)
+    return demand.host_mb(STUDY, base_model(wildcards), STUDY.recipes[wildcards.recipe], most)
 
 
 def inference_gpus(wildcards):

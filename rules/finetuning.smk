@@ -47,7 +47,7 @@ rule train:
         f"<benchmarks>/finetuning/{RUN_NAME}/train.jsonl"
     threads: training_threads
     resources:
-        mem_mb=lambda wildcards: demand.memory_mb(base_model(wildcards)),
+        mem_mb=training_memory_mb,
         runtime=training_minutes,
         gpu=training_gpus,
         # On several machines the rule calls srun itself, one task a machine; the SLURM plugin reads these.

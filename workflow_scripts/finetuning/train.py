@@ -181,8 +181,18 @@ def _finish(
             shutil.copytree(folder / "snapshots" / str(percent), partial_path)
     with atomic_path(output / "log.jsonl") as partial_path:
         shutil.copyfile(log.path, partial_path)
+    whole = totals(log.lines())
+    gpus = processes if torch.cuda.is_available() else 0
+    hours = sum(whole["seconds"].values()) / 3600
+    last = checkpoints.last_whole(folder)
     summary = {
-        **totals(log.lines()),
+        **whole,
+        "hours": round(hours, 4),
+        "gpus": gpus,
+        "nodes": int(os.environ.get("GROUP_WORLD_SIZE", "1")),
+        "gpu_hours": round(hours * gpus, 4),
+        "checkpoint_bytes": checkpoints.size(last) if last else None,
+        "result_bytes": sum(checkpoints.size(output / name) for name in ("model", "adapter", "snapshots")),
         "last_start_seconds": round(seconds, 3),
         "processes": processes,
         "peak_memory_bytes": peak_memory_bytes(),

@@ -1,32 +1,156 @@
-"""What a job asks of a cluster, from the sizes in the settings. A simple model, meant to be enough rather than exact.
+"""What a job asks of a cluster, from the settings: GPUs, machines, memory, hours, disk. Meant to be enough, not exact.
 
-GPU memory in bytes a parameter: 2 to run a model in bfloat16; 18 to train all weights (2 for the weights in bfloat16,
-4 for gradients added up in float32, 8 for AdamW's two moments and 4 for its master copy), sharded over the GPUs; 2.5
-for low-rank adapters. A quarter more is for activations. GPUs come in powers of two. Without GPUs
-(`compute.gpu_memory_gb: null`) none are asked for.
+GPU memory of a training run, for each of P parameters over g GPUs: 2 bytes of weights in bfloat16, 4 of gradients added
+up in float32, 12 of AdamW's moments and master copy. zero3 shards all of it, zero2 all but the weights; without
+DeepSpeed a run has 16 bytes a parameter, all in float32, on every GPU. Adapters are taken as P / 40. To that come
+activations, from the longest sequence: each layer's input, one layer at work, the vision tower's, and the logits; and
+`BUFFERS`, what CUDA, NCCL and DeepSpeed's buckets take.
+Width and depth follow from P as for the models of the study: P = 12 depth width^2, width = 128 depth. GPUs are the
+smallest power of two for which the sum fills at most `FILL` of a GPU.
+
+Hours: 6 operations a parameter and token, 8 with activation checkpointing, language model and vision tower apart, a
+tenth more for attention, at `OPERATIONS_A_SECOND` a GPU. The time limit is twice that and half an hour; a run that
+needs longer goes on in the next job.
+
+Memory of a machine: each process's own, the weights while they are read and written, and the batches that the loaders
+hold: a frame is kept as float32, so 64 frames cost eight times what 8 do.
+
+Each of these can be set by hand, rule by rule: `--set-resources train:mem_mb=200000`.
 """
 
 import math
+from dataclasses import dataclass
 
+from .context import geometry, visual_tokens
 from .models import ModelSettings
 from .recipes import RecipeSettings
 from .study import StudySettings
 
-TRAINING_BYTES = {"full": 18.0, "lora": 2.5}
+FILL = 0.9
+BUFFERS = 6e9
+OPERATIONS_A_SECOND = 75e12
+"""Sustained by one GPU: a quarter of an A100's peak in bfloat16. An H100 does two to three times that."""
+TEXT_TOKENS = 400
+"""Tokens of a conversation of LLaVA-Video-178K beside its clip: captions are a few hundred words."""
+VOCABULARY = 152_000
+VISION_B = {"qwen2.5-vl": 0.67, "qwen3-vl": 0.58, "llava-next-video": 0.30, "llava-1.5": 0.30}
+"""Parameters of each family's vision tower, in 10^9."""
+ADAPTERS = 1 / 40
 INFERENCE_BYTES = 2.0
-ACTIVATIONS = 1.25
-HOST_MB_A_BILLION = 6_000
-"""Memory of each machine, in MB for 10^9 parameters: the weights are read once in float32, with room to spare."""
+INFERENCE_SPARE = 1.25
 HOST_MB = 6_000
+PROCESS_MB = 4_000
+HOST_MB_A_BILLION = 6_000
+"""Memory of each machine for 10^9 parameters: the weights once in float32 and once in bfloat16."""
+LOADED_STEPS = 5
+"""Encoded steps that a process and its two loaders hold: one at work, and for each loader one ready, one being made."""
+CHECKPOINTS = 3  # two kept, one being written
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one training run asks for. Bytes, except `host_mb`; `hours` is the estimate, `minutes` the time limit."""
+
+    gpus: int
+    nodes: int
+    tokens: int | None
+    gpu_bytes: float
+    host_mb: int
+    hours: float
+    minutes: int
+    checkpoint_bytes: float
+    result_bytes: float
+
+    @property
+    def gpu_hours(self) -> float:
+        return self.gpus * self.hours
+
+
+def frames(study: StudySettings, allocation: str) -> tuple[float, int]:
+    """Frames of a sample: expected, and at most. A hybrid allocation counts as the mean of the admissible budgets."""
+    budget = study.uniform_budget(allocation)
+    admissible = study.frames.budgets
+    return (budget, budget) if budget else (sum(admissible) / len(admissible), admissible[-1])
+
+
+def training(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, allocation: str) -> Demand:
+    """What a run of this model, recipe and allocation asks for."""
+    expected, most = frames(study, allocation)
+    count, machines = gpus(study, model, recipe), nodes(study, model, recipe)
+    hours = training_hours(study, model, recipe, expected)
+    parameters = model.size_b * 1e9
+    whole = recipe.method == "full"
+    weight = 2.0 if model.precision == "bfloat16" else 4.0
+    kept = weight + 12 if recipe.deepspeed else 12.0
+    return Demand(
+        gpus=count,
+        nodes=machines,
+        tokens=visual_tokens(model, most, study.frames.max_pixels),
+        gpu_bytes=gpu_bytes(study, model, recipe, most, count),
+        host_mb=host_mb(study, model, recipe, most),
+        hours=hours,
+        minutes=training_minutes(study, model, recipe, allocation),
+        checkpoint_bytes=CHECKPOINTS * kept * parameters * (1 if whole else ADAPTERS),
+        result_bytes=weight * parameters * (len(recipe.snapshots) + 1) * (1 if whole else 1 + ADAPTERS),
+    )
+
+
+def gpu_bytes(
+    study: StudySettings, model: ModelSettings, recipe: RecipeSettings, most_frames: int, count: int
+) -> float:
+    """Peak memory of one of `count` GPUs in training."""
+    parameters = model.size_b * 1e9
+    trained = parameters if recipe.method == "full" else parameters * ADAPTERS
+    count = max(count, 1)
+    if recipe.deepspeed is None:
+        states = 16 * trained + (0 if recipe.method == "full" else 2 * parameters)
+    else:
+        states = 2 * parameters / (count if recipe.deepspeed == "zero3" else 1) + 16 * trained / count
+    return BUFFERS + states + _activation_bytes(study, model, recipe, most_frames)
+
+
+def _activation_bytes(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, most_frames: int) -> float:
+    """Of one micro-batch of the longest sequences, in bfloat16."""
+    seen = visual_tokens(model, most_frames, study.frames.max_pixels) or 0
+    tokens = recipe.micro_batch_size * (seen + TEXT_TOKENS)
+    width = (128 * model.size_b * 1e9 / 12) ** (1 / 3)
+    layers = width / 128
+    at_work = 34 * tokens * width * 2
+    held = layers * (tokens * width * 2 if recipe.activation_checkpointing else at_work)
+    cut = geometry(model)
+    patches = recipe.micro_batch_size * seen * (cut.merge * cut.pool) ** 2 if cut else 0
+    vision = 32 * patches * 1280 * 2 * (1 if recipe.activation_checkpointing else 34)
+    logits = 3 * 4 * VOCABULARY * recipe.micro_batch_size * TEXT_TOKENS
+    return held + at_work + vision + logits
 
 
 def gpus(study: StudySettings, model: ModelSettings, recipe: RecipeSettings | None = None) -> int:
-    """GPUs to train a model by a recipe or, without one, to run it."""
-    memory_gb = study.compute.gpu_memory_gb
-    if memory_gb is None:
+    """GPUs to train a model by a recipe, the same for every allocation, or without a recipe to run the model.
+
+    0 where `compute.gpu_memory_gb` is null. More GPUs help only where DeepSpeed shards.
+    """
+    if study.compute.gpu_memory_gb is None:
         return 0
-    bytes_each = TRAINING_BYTES[recipe.method] if recipe else INFERENCE_BYTES
-    return 2 ** math.ceil(math.log2(max(model.size_b * bytes_each * ACTIVATIONS / memory_gb, 1)))
+    memory = study.compute.gpu_memory_gb * 1e9
+    if recipe is None:
+        return 2 ** math.ceil(math.log2(max(model.size_b * 1e9 * INFERENCE_BYTES * INFERENCE_SPARE / memory, 1)))
+    if recipe.deepspeed is None:
+        return 1
+    most = study.frames.budgets[-1] if _sees(study, model, study.frames.budgets[-1]) else _largest(study, model)
+    count = 1
+    while gpu_bytes(study, model, recipe, most, count) > FILL * memory and count < 4096:
+        count *= 2
+    return count
+
+
+def _sees(study: StudySettings, model: ModelSettings, count: int) -> bool:
+    tokens = visual_tokens(model, count, study.frames.max_pixels)
+    return tokens is None or tokens <= model.max_length
+
+
+def _largest(study: StudySettings, model: ModelSettings) -> int:
+    """The largest admissible budget that a model's context holds, at least the smallest of all."""
+    return max([count for count in study.frames.budgets if _sees(study, model, count)] or [study.frames.budgets[0]])
 
 
 def nodes(study: StudySettings, model: ModelSettings, recipe: RecipeSettings) -> int:
@@ -34,15 +158,38 @@ def nodes(study: StudySettings, model: ModelSettings, recipe: RecipeSettings) ->
     return 2 ** math.ceil(math.log2(max(gpus(study, model, recipe) / study.compute.gpus_per_node, 1)))
 
 
+def host_mb(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, most_frames: int) -> int:
+    """Memory of each machine in training, in MB."""
+    processes, machines = max(gpus(study, model, recipe), 1), nodes(study, model, recipe)
+    cut = geometry(model)
+    # LLaVA scales every frame to one size
+    pixels = (cut.grid * cut.side) ** 2 if cut and cut.grid else min(model.video_max_pixels, study.frames.max_pixels)
+    step = recipe.batch_size / machines * most_frames * pixels * 3 * 4 / 1e6
+    here = processes // machines
+    return round(HOST_MB + PROCESS_MB * here + HOST_MB_A_BILLION * model.size_b + LOADED_STEPS * step)
+
+
 def memory_mb(model: ModelSettings) -> int:
-    """Memory of each machine for a job with this model, in MB."""
+    """Memory of the machine that runs a model, in MB."""
     return round(HOST_MB + HOST_MB_A_BILLION * model.size_b)
 
 
-def training_minutes(study: StudySettings, model: ModelSettings, recipe: RecipeSettings) -> int:
-    """Time limit of a training run: 10 GPU hours for 10^9 parameters and 20,000 videos, at least 30 minutes."""
-    hours = 10 * model.size_b * study.curation.videos * recipe.epochs / 20_000
-    return max(30, round(60 * hours / max(gpus(study, model, recipe), 1)))
+def training_hours(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, frames: float) -> float:
+    """Hours of a training run on its GPUs; without GPUs as on one."""
+    seen = visual_tokens(model, round(frames), study.frames.max_pixels) or 0
+    vision = VISION_B[model.family] if model.size_b > 1 else 0.0
+    cut = geometry(model)
+    patches = seen * (cut.merge * cut.pool) ** 2 if cut else 0
+    work = (model.size_b - vision) * (seen + TEXT_TOKENS) + vision * patches
+    each = (8 if recipe.activation_checkpointing else 6) * 1.1 * work * 1e9
+    samples = study.curation.videos * recipe.epochs
+    return each * samples / OPERATIONS_A_SECOND / 3600 / max(gpus(study, model, recipe), 1)
+
+
+def training_minutes(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, allocation: str) -> int:
+    """Time limit of a training run."""
+    _, most = frames(study, allocation)
+    return round(30 + 2 * 60 * training_hours(study, model, recipe, most))
 
 
 def inference_minutes(study: StudySettings, model: ModelSettings) -> int:

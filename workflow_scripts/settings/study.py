@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from .benchmarks import BenchmarksSettings
 from .budgets import BudgetsSettings
 from .compute import ComputeSettings
+from .context import overflow
 from .dataset import CurationSettings, DatasetSettings
 from .evaluation import AnalysisSettings, EvaluationSettings, FiguresSettings
 from .experiments import ExperimentSettings
@@ -139,6 +140,7 @@ def _cross_check(study: StudySettings) -> list[str]:
                 known(f"{key}.allocations", allocation, [f"uniform-{n}" for n in admissible] + hybrids)
             else:
                 frames(f"{key}.allocations: {allocation}", budget)
+        faults += _overflows(study, experiment)
         for suite in experiment.suites:
             if not study.benchmarks.suites.get(suite):
                 faults.append(f"{key}.suites names {suite!r}; benchmarks.suites.{suite} lists no benchmark")
@@ -151,6 +153,22 @@ def _cross_check(study: StudySettings) -> list[str]:
         if experiment.figure == "predictors" and len(experiment.models) > 1:
             faults.append(f"{key}.models is {_list(experiment.models)}; the table is of one model, list one")
     return faults
+
+
+def _overflows(study: StudySettings, experiment: ExperimentSettings) -> list[str]:
+    """The faults of frames that do not fit into a model's context, in training or in evaluation."""
+    key = f"experiments[{experiment.figure}]"
+    shown = {
+        f"{key}.allocations: {allocation}": study.uniform_budget(allocation) or study.frames.budgets[-1]
+        for allocation in experiment.allocations
+    }
+    if "video" in experiment.suites:
+        shown |= {f"{key}.eval_frames": max(experiment.eval_frames)}
+    models = [study.models[name] for name in experiment.models if name in study.models]
+    pixels = study.frames.max_pixels
+    return [
+        fault for model in models for where, count in shown.items() for fault in overflow(where, model, count, pixels)
+    ]
 
 
 def _unreached_projector(key: str, recipe: RecipeSettings | None, model: ModelSettings | None) -> list[str]:

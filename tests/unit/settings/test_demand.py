@@ -1,15 +1,22 @@
-"""GPUs and time limits follow the sizes."""
+"""What jobs ask for follows the sizes; what cannot fit is refused."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from workflow_scripts.settings import load_study
-from workflow_scripts.settings.demand import gpus, memory_mb, nodes, training_minutes
+import pytest
+
+from workflow_scripts.settings import InputError, load_study
+from workflow_scripts.settings.context import visual_tokens
+from workflow_scripts.settings.demand import gpus, host_mb, memory_mb, nodes, training
+
+SHIPPED = Path("resources/miniature/qwen2.5-vl-7b")
 
 
 def test_gpus(paper: dict[str, Any]) -> None:
     study = load_study(paper)
     full = study.recipes["full"]
-    # 8.29e9 parameters x 18 bytes x 1.25 = 187 GB: three 80 GB GPUs, four as a power of two.
+    # 8.29e9 parameters x 18 bytes = 149 GB of states over GPUs of 72 usable: two would hold them, but nothing else.
     assert gpus(study, study.models["qwen2.5-vl-7b"], full) == 4
     assert gpus(study, study.models["qwen2.5-vl-7b"]) == 1
     # 73.41e9 x 2 x 1.25 = 184 GB.
@@ -23,7 +30,7 @@ def test_nodes(paper: dict[str, Any]) -> None:
     study = load_study(paper)
     full = study.recipes["full"]
     assert nodes(study, study.models["qwen2.5-vl-7b"], full) == 1
-    # 73.41e9 x 18 x 1.25 = 1652 GB: 21 GPUs, 32 as a power of two; on six machines of six they would not be even.
+    # 73.41e9 x 18 = 1321 GB: 19 GPUs, 32 as a power of two; on six machines of six they would not be even.
     large = study.models["qwen2.5-vl-72b"]
     assert (gpus(study, large, full), nodes(study, large, full)) == (32, 8)
 
@@ -34,10 +41,67 @@ def test_no_gpus(paper: dict[str, Any]) -> None:
     assert gpus(study, study.models["qwen2.5-vl-72b"], study.recipes["full"]) == 0
 
 
-def test_larger_models_ask_for_more(paper: dict[str, Any]) -> None:
+def test_larger_models_and_more_frames_ask_for_more(paper: dict[str, Any]) -> None:
     study = load_study(paper)
+    recipe = study.recipes["full"]
     small, large = study.models["qwen2.5-vl-3b"], study.models["qwen2.5-vl-72b"]
     assert memory_mb(small) < memory_mb(large)
-    one_gpu = study.model_copy(update={"compute": study.compute.model_copy(update={"gpu_memory_gb": 10_000.0})})
-    recipe = study.recipes["full"]
-    assert training_minutes(one_gpu, small, recipe) < training_minutes(one_gpu, large, recipe)
+    demands = [training(study, small, recipe, f"uniform-{count}") for count in (8, 16, 32, 64)]
+    for name in ("tokens", "gpu_bytes", "host_mb", "hours", "minutes"):
+        values = [getattr(demand, name) for demand in demands]
+        assert values == sorted(set(values))
+    assert len({demand.gpus for demand in demands}) == 1
+    assert training(study, large, recipe, "uniform-8").gpu_hours > 10 * demands[0].gpu_hours
+    hybrid = training(study, small, recipe, "hybrid-dinov2")
+    assert demands[1].hours < hybrid.hours < demands[2].hours
+    assert replace(hybrid, hours=0) == replace(demands[3], hours=0)
+
+
+def test_the_frames_that_loaders_hold_are_counted(paper: dict[str, Any]) -> None:
+    """128 samples of 64 frames of 100,352 pixels in float32 are 9.9 GB; five such steps are held."""
+    study = load_study(paper)
+    model, recipe = study.models["qwen2.5-vl-7b"], study.recipes["full"]
+    step = 128 * 64 * 100_352 * 3 * 4 / 1e6
+    assert host_mb(study, model, recipe, 64) - host_mb(study, model, recipe, 0) == pytest.approx(5 * step, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("model", "frames", "tokens"),
+    [
+        ("qwen2.5-vl-7b", 8, 4 * 128),  # 128 squares of 28 x 28 pixels, two frames together
+        ("qwen2.5-vl-7b", 7, 4 * 128),
+        ("qwen2.5-vl-72b", 64, 32 * 128),
+        ("llava-next-video-7b", 16, 16 * 144),
+        ("llava-1.5-7b", 16, 16 * 144),  # 24 x 24 features, pooled by 2
+    ],
+)
+def test_visual_tokens(paper: dict[str, Any], model: str, frames: int, tokens: int) -> None:
+    study = load_study(paper)
+    assert visual_tokens(study.models[model], frames, study.frames.max_pixels) == tokens
+
+
+def test_visual_tokens_of_a_folder_follow_its_own_configuration(paper: dict[str, Any]) -> None:
+    model = load_study(paper).models["qwen2.5-vl-7b"]
+    local = model.model_copy(update={"source": str(SHIPPED), "video_max_pixels": 64 * 64})
+    assert visual_tokens(local, 16, 448 * 448) == 8 * 16
+    assert visual_tokens(model.model_copy(update={"source": "/not/there"}), 16, 448 * 448) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"models": {"llava-1.5-7b": {"video_pool_stride": 1}}},
+            r"uniform-16: 16 frames are up to 9216 visual tokens for llava-1.5-7b, whose max_length is 4096",
+        ),
+        (
+            {"models": {"qwen2.5-vl-7b": {"max_length": 4096}}},
+            r"allocations: hybrid-dinov2: 64 frames are up to 4096 visual tokens for qwen2.5-vl-7b",
+        ),
+    ],
+)
+def test_a_context_that_overflows_is_refused(paper: dict[str, Any], changes: dict[str, Any], message: str) -> None:
+    for name, change in changes["models"].items():
+        paper["models"][name] |= change
+    with pytest.raises(InputError, match=message):
+        load_study(paper)
