@@ -20,6 +20,8 @@ rule store:
         shard=lambda wildcards: wildcards.shard,
         shards=STUDY.frames.shards,
         budgets=STUDY.frames.budgets,
+        sampling=STUDY.frames.sampling,
+        fps=f"--fps {STUDY.frames.fps}" if STUDY.frames.sampling == "fps" else "",
         max_pixels=STUDY.frames.max_pixels,
         quality=STUDY.frames.jpeg_quality,
         last_frame="",
@@ -27,9 +29,9 @@ rule store:
         "storing frames of the training videos, shard {params.shard} of 0 to {params.shards} - 1"
     shell:
         "python -m workflow_scripts.frames.store --videos {input.videos:q} --root {params.root:q}"
-        " --shard {params.shard} --shards {params.shards} --budgets {params.budgets} --max-pixels {params.max_pixels}"
-        " --jpeg-quality {params.quality} {params.last_frame} --workers {threads} --output {output.frames:q}"
-        " --quarantine {output.quarantine:q} > {log:q} 2>&1"
+        " --shard {params.shard} --shards {params.shards} --budgets {params.budgets} --sampling {params.sampling}"
+        " {params.fps} --max-pixels {params.max_pixels} --jpeg-quality {params.quality} {params.last_frame}"
+        " --workers {threads} --output {output.frames:q} --quarantine {output.quarantine:q} > {log:q} 2>&1"
 
 
 use rule store as benchmark_store with:
@@ -48,6 +50,8 @@ use rule store as benchmark_store with:
         shard=0,
         shards=1,
         budgets=STUDY.frames.budgets,
+        sampling=STUDY.frames.sampling,
+        fps=f"--fps {STUDY.frames.fps}" if STUDY.frames.sampling == "fps" else "",
         max_pixels=STUDY.frames.max_pixels,
         quality=STUDY.frames.jpeg_quality,
         last_frame=lambda wildcards: "--last-frame" if STUDY.benchmarks.registry[wildcards.benchmark].last_frame else "",

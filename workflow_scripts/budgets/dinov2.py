@@ -21,7 +21,6 @@ from workflow_scripts.frames.store import FrameStore
 from workflow_scripts.predictors.choice import Decision
 from workflow_scripts.predictors.similarity import likeness, smallest_budget
 from workflow_scripts.settings import DinoSettings, InputError, cli
-from workflow_scripts.video.sampling import uniform_indices
 
 PART = 16  # videos decided between two writes, and held in memory: 64 frames each
 
@@ -31,15 +30,14 @@ Embed = Callable[[Sequence[NDArray[np.uint8]]], Sequence[NDArray[np.float32]]]
 def decide_videos(
     store: FrameStore, videos: Sequence[str], embed: Embed, budgets: Sequence[int], threshold: float
 ) -> list[Decision]:
-    """The budget of each video, of `budgets`, which all divide the largest: its frames are the ones looked at.
+    """The budget of each video, of `budgets`; the frames looked at are those that any of them takes.
 
     `embed` turns clips uint8 [T, H, W, 3] into unit vectors float32 [T, E].
     """
-    clips = [store.clip(video, max(budgets)) for video in videos]
+    clips = [store.clip_of_all(video, sorted(budgets)) for video in videos]
     decisions = []
-    for clip, vectors in zip(clips, embed([clip.frames for clip in clips]), strict=True):
-        # A budget that divides the largest takes every k-th of its frames; a shorter clip has all its frames here.
-        found = {budget: likeness(vectors, uniform_indices(len(clip), budget)) for budget in sorted(budgets)}
+    for (_, taken), vectors in zip(clips, embed([clip.frames for clip, _ in clips]), strict=True):
+        found = {budget: likeness(vectors, places) for budget, places in taken.items()}
         evidence = {
             "least_similarity": {str(budget): round(value.minimum, 6) for budget, value in found.items()},
             "mean_similarity": {str(budget): round(value.mean, 6) for budget, value in found.items()},

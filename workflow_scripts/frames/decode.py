@@ -9,9 +9,10 @@ does not come out that way, everything is decoded and counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -20,10 +21,12 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from PIL import Image
 
 from workflow_scripts.video.container import FOLDER_FPS, PacketIndex, Unusable, VideoFile, frame_files
-from workflow_scripts.video.sampling import union_indices
+from workflow_scripts.video.sampling import UNIFORM, Sampling
 
 WILDEST_PIXEL = Fraction(4)  # aspect ratios beyond it are mistakes in the header
 _SCALER = Interpolation.BICUBIC | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+# Where only the colours are converted, these flags cost twenty times as much as the conversion that others use.
+_CONVERTER = Interpolation.BICUBIC
 
 
 @dataclass(frozen=True)
@@ -41,24 +44,27 @@ class Decoded:
     images: list[np.ndarray]
 
 
-def decode(path: Path, budgets: Sequence[int], max_pixels: int, last: bool = False) -> Decoded:
-    """Every frame that one of the budgets takes, and with `last` the clip's last, no larger than max_pixels.
+def decode(
+    path: Path, budgets: Sequence[int], max_pixels: int, last: bool = False, sampling: Sampling = UNIFORM
+) -> Decoded:
+    """Every frame that `sampling` takes for one of the budgets, and with `last` the clip's last, up to max_pixels.
 
     path: a video file, or a folder of images (3 a second). Raises Unusable.
     """
+    choose = partial(sampling.union, budgets=budgets, last=last)
     if path.is_dir():
-        return _decode_folder(path, budgets, max_pixels, last)
+        return _decode_folder(path, choose, max_pixels)
     with VideoFile(path) as video:
         index = video.index
         if index.reliable:
-            times = index.times_s()
-            wanted = union_indices(len(times), budgets, last)
+            times, duration_s = index.times_s(), index.duration_s()
+            wanted = choose(len(times), duration_s=duration_s)
             moments = np.sort(index.pts[index.shown])[wanted]
             images = _decode_at(video, [int(moment) for moment in moments], max_pixels)
             if len(images) == len(wanted):
                 ordered = [images[int(moment)] for moment in moments]
-                return _decoded(wanted, times, index.duration_s(), ordered)
-        return _decode_everything(video, budgets, max_pixels, last)
+                return _decoded(wanted, times, duration_s, ordered)
+        return _decode_everything(video, choose, max_pixels)
 
 
 def target_size(width: int, height: int, max_pixels: int, pixel_aspect: Fraction = Fraction(1)) -> tuple[int, int]:
@@ -113,13 +119,14 @@ def _spans(index: PacketIndex, moments: Sequence[int]) -> list[tuple[int, int]]:
     return spans
 
 
-def _decode_everything(video: VideoFile, budgets: Sequence[int], max_pixels: int, last: bool) -> Decoded:
+def _decode_everything(video: VideoFile, choose: Callable[..., list[int]], max_pixels: int) -> Decoded:
     times = video.decoded_times_s()
-    wanted = union_indices(len(times), budgets, last)
+    duration_s = video.index.end_s(times)
+    wanted = choose(len(times), duration_s=duration_s)
     keep = set(wanted)
     picture = _Picture(video, max_pixels)
     images = [picture(frame) for i, frame in enumerate(video.all_frames()) if i in keep]
-    return _decoded(wanted, times, video.index.end_s(times), images)
+    return _decoded(wanted, times, duration_s, images)
 
 
 def _decoded(wanted: list[int], times: np.ndarray, duration_s: float, images: list[np.ndarray]) -> Decoded:
@@ -145,14 +152,15 @@ class _Picture:
             size = target_size(frame.width, frame.height, self.max_pixels, self.pixel_aspect)
             self.size = size[::-1] if turns % 2 else size
         width, height = self.size[::-1] if turns % 2 else self.size
-        scaled = self.reformatter.reformat(frame, width, height, "rgb24", interpolation=_SCALER)
+        flags = _CONVERTER if (width, height) == (frame.width, frame.height) else _SCALER
+        scaled = self.reformatter.reformat(frame, width, height, "rgb24", interpolation=flags, threads=1)
         image = scaled.to_ndarray()
         return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
 
 
-def _decode_folder(folder: Path, budgets: Sequence[int], max_pixels: int, last: bool) -> Decoded:
+def _decode_folder(folder: Path, choose: Callable[..., list[int]], max_pixels: int) -> Decoded:
     files = frame_files(folder)
-    wanted = union_indices(len(files), budgets, last)
+    wanted = choose(len(files), duration_s=len(files) / FOLDER_FPS)
     images = []
     for i in wanted:
         try:

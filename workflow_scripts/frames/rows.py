@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from workflow_scripts.video.sampling import UNIFORM, Sampling
+
 Row = dict[str, Any]
 
 
@@ -22,6 +24,7 @@ class Recipe:
     max_pixels: int
     jpeg_quality: int
     last_frame: bool = False  # stored beside those of the budgets
+    sampling: Sampling = UNIFORM
 
 
 def make_row(recipe: Recipe, video: str) -> Row | tuple[str, str]:
@@ -31,16 +34,18 @@ def make_row(recipe: Recipe, video: str) -> Row | tuple[str, str]:
     from workflow_scripts.video.container import Unusable
 
     try:
-        decoded = decode(recipe.root / video, recipe.budgets, recipe.max_pixels, recipe.last_frame)
+        decoded = decode(recipe.root / video, recipe.budgets, recipe.max_pixels, recipe.last_frame, recipe.sampling)
     except Unusable as unusable:
         return unusable.reason, unusable.detail
+    n, duration_s = decoded.n_frames, decoded.duration_s
     return {
         "video": video,
-        "n_frames": decoded.n_frames,
-        "duration_s": decoded.duration_s,
+        "n_frames": n,
+        "duration_s": duration_s,
         "fps": decoded.fps,
         "frame_index": decoded.index,
         "timestamp_s": decoded.timestamp_s,
+        "effective_budget": [len(recipe.sampling.indices(n, budget, duration_s)) for budget in recipe.budgets],
         "jpeg": [_jpeg(image, recipe.jpeg_quality) for image in decoded.images],
     }
 

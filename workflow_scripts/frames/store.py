@@ -2,7 +2,8 @@
 
 In: a manifest or a list of videos, and their root. Out: an Arrow IPC file with SCHEMA, a record batch a video, in the
 order of the videos' paths; beside it a CSV with video, reason, detail of those that could not be decoded. A shard is
-whole or absent, and the same input gives the same bytes.
+whole or absent, and the same input gives the same bytes. The schema's metadata say which frames were taken (`frames`,
+JSON), the footer's which videos are there (`videos`, JSON), so that opening a shard reads none of its rows.
 """
 
 from __future__ import annotations
@@ -10,10 +11,12 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import json
+import tempfile
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -21,8 +24,9 @@ from PIL import Image
 
 from workflow_scripts.frames.rows import Recipe, Row, make_row
 from workflow_scripts.settings import InputError, cli, files
+from workflow_scripts.settings.frames import SamplingMethod
 from workflow_scripts.settings.workers import Outcome, each
-from workflow_scripts.video.sampling import uniform_indices
+from workflow_scripts.video.sampling import UNIFORM, Sampling
 from workflow_scripts.vlm.media import Clip
 
 SCHEMA = pa.schema(
@@ -34,27 +38,37 @@ SCHEMA = pa.schema(
         ("frame_index", pa.list_(pa.int32())),
         ("timestamp_s", pa.list_(pa.float64())),  # from the clip's first frame
         ("jpeg", pa.list_(pa.binary())),
+        ("effective_budget", pa.list_(pa.int32())),  # distinct frames of each budget, in the order of the metadata
     ]
 )
+READ = SCHEMA.names[:-1]
 
 
 class FrameStore:
     """Clips by video, from memory-mapped shards. Safe to pickle and to fork: each process maps the files for itself."""
 
-    def __init__(self, paths: str | Path | Iterable[str | Path]) -> None:
-        """Map the shards. Raises InputError where one is missing or not a frame store, or a video is in two of them."""
+    def __init__(self, paths: str | Path | Iterable[str | Path], sampling: Sampling | None = None) -> None:
+        """Map the shards. sampling: what they must have been made with; None: whatever it was, the same in all.
+
+        Raises InputError where one is missing, is not a frame store or has another sampling, or a video is in two.
+        """
         self.paths = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
+        self._expected = sampling
         self._readers: list[pa.ipc.RecordBatchFileReader] = []
         self._places: dict[str, tuple[int, int]] = {}
         for number, path in enumerate(self.paths):
             reader = _map(path)
+            found = _sampling(reader)
+            sampling = sampling or found
+            if found != sampling:
+                raise InputError(f"file {path} holds frames sampled by {found}; expected {sampling}")
             self._readers.append(reader)
-            for batch in range(reader.num_record_batches):
-                video = reader.get_batch(batch).column("video")[0].as_py()
+            for batch, video in enumerate(_videos(reader)):
                 if video in self._places:
                     other = self.paths[self._places[video][0]]
                     raise InputError(f"file {path}: video {video} is also in {other}; expected each in one shard")
                 self._places[video] = (number, batch)
+        self.sampling = sampling or UNIFORM
 
     @property
     def videos(self) -> set[str]:
@@ -62,28 +76,31 @@ class FrameStore:
         return set(self._places)
 
     def clip(self, video: str, frames: int, last: bool = False) -> Clip:
-        """The clip at a budget: frames floor(i * n / frames), all n where n is smaller; see `uniform_indices` for last.
+        """The clip at a budget: the frames that the store's sampling takes, each once.
 
-        Raises InputError where the video is not stored, or was stored for other budgets or without its last frame.
+        See `Sampling.indices` for last. Raises InputError where the video is not stored, or was stored for other
+        budgets or without its last frame.
         """
+        path, row = self._row(video)
+        wanted = self.sampling.indices(_value(row, "n_frames"), frames, _value(row, "duration_s"), last)
+        return _clip(row, wanted, f"file {path}, video {video}", f"budget {frames}{', with the last,' if last else ''}")
+
+    def clip_of_all(self, video: str, budgets: Sequence[int]) -> tuple[Clip, dict[int, list[int]]]:
+        """The clip of every frame that one of the budgets takes, and each budget's frames by their places in it."""
+        path, row = self._row(video)
+        n, duration_s = _value(row, "n_frames"), _value(row, "duration_s")
+        union = self.sampling.union(n, budgets, duration_s)
+        clip = _clip(row, union, f"file {path}, video {video}", f"budgets {', '.join(map(str, budgets))}")
+        place = {index: position for position, index in enumerate(union)}
+        return clip, {b: [place[i] for i in self.sampling.indices(n, b, duration_s)] for b in budgets}
+
+    def _row(self, video: str) -> tuple[Path, pa.RecordBatch]:
         if video not in self._places:
             raise InputError(
                 f"video {video} is not in the frame store ({self._describe()}); see the quarantine beside it"
             )
         number, batch = self._places[video]
-        row = self._readers[number].get_batch(batch)
-        stored = row.column("frame_index")[0].values.to_numpy()
-        wanted = np.array(uniform_indices(row.column("n_frames")[0].as_py(), frames, last))
-        places = np.minimum(np.searchsorted(stored, wanted), len(stored) - 1)
-        if not np.array_equal(stored[places], wanted):
-            raise InputError(
-                f"video {video}: the frames of budget {frames}{', with the last,' if last else ''} are not all in "
-                f"{self.paths[number]}; expected one of the budgets that the store was made for"
-            )
-        jpegs = row.column("jpeg")[0].values
-        images = [_read_jpeg(memoryview(jpegs[int(place)].as_buffer())) for place in places]
-        stamps = row.column("timestamp_s")[0].values.to_numpy()[places]
-        return Clip(np.stack(images), stamps, row.column("duration_s")[0].as_py())
+        return self.paths[number], self._readers[number].get_batch(batch)
 
     def _describe(self) -> str:
         return (
@@ -93,7 +110,7 @@ class FrameStore:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return FrameStore, (self.paths,)
+        return FrameStore, (self.paths, self._expected)
 
 
 def _map(path: Path) -> pa.ipc.RecordBatchFileReader:
@@ -103,11 +120,41 @@ def _map(path: Path) -> pa.ipc.RecordBatchFileReader:
         reader = pa.ipc.open_file(pa.memory_map(str(path)))
     except pa.ArrowInvalid as error:
         raise InputError(f"file {path} is not an Arrow file ({error}); expected a shard of the frame store") from None
-    if not reader.schema.equals(SCHEMA):
-        raise InputError(
-            f"file {path} has columns {', '.join(reader.schema.names)}; expected {', '.join(SCHEMA.names)}"
-        )
+    if any(name not in reader.schema.names or reader.schema.field(name) != SCHEMA.field(name) for name in READ):
+        raise InputError(f"file {path} has columns {', '.join(reader.schema.names)}; expected {', '.join(READ)}")
     return reader
+
+
+def _sampling(reader: pa.ipc.RecordBatchFileReader) -> Sampling:
+    """What a shard says of its frames; one that says nothing holds uniform ones."""
+    told = (reader.schema.metadata or {}).get(b"frames")
+    return Sampling(**json.loads(told)["sampling"]) if told else UNIFORM
+
+
+def _videos(reader: pa.ipc.RecordBatchFileReader) -> list[str]:
+    """Videos of a shard in the order of its record batches: from its index, or from the rows where it has none."""
+    told = (reader.metadata or {}).get(b"videos")
+    if told:
+        videos: list[str] = json.loads(told)
+        return videos
+    return [reader.get_batch(batch).column("video")[0].as_py() for batch in range(reader.num_record_batches)]
+
+
+def _value(row: pa.RecordBatch, column: str) -> Any:
+    return row.column(column)[0].as_py()
+
+
+def _clip(row: pa.RecordBatch, wanted: Sequence[int], where: str, what: str) -> Clip:
+    stored = row.column("frame_index")[0].values.to_numpy()
+    places = np.minimum(np.searchsorted(stored, wanted), len(stored) - 1)
+    if not np.array_equal(stored[places], wanted):
+        raise InputError(
+            f"{where}: the frames of {what} are not all there; expected one of the budgets that the store was made for"
+        )
+    jpegs = row.column("jpeg")[0].values
+    images = [_read_jpeg(memoryview(jpegs[int(place)].as_buffer())) for place in places]
+    stamps = row.column("timestamp_s")[0].values.to_numpy()[places]
+    return Clip(np.stack(images), stamps, _value(row, "duration_s"))
 
 
 def _read_jpeg(data: memoryview) -> np.ndarray:
@@ -124,13 +171,14 @@ def write_shard(
     videos: Sequence[str], recipe: Recipe, output: Path, quarantine: Path, *, workers: int = 1, timeout_s: float = 600.0
 ) -> int:
     """Decode the videos and write the shard, holding a few videos in memory at a time. Returns the number stored."""
+    told = {"sampling": recipe.sampling.record(), "budgets": recipe.budgets, "last_frame": recipe.last_frame}
+    schema = SCHEMA.with_metadata({"frames": json.dumps(told)})
+    stored: list[str] = []
     rejected: list[tuple[str, str, str]] = []
-    with files.atomic_path(output) as temporary:
-        with (
-            pa.OSFile(str(temporary), "wb") as sink,
-            pa.ipc.new_file(sink, SCHEMA) as writer,
-            cli.progress(len(videos), "videos decoded") as advance,
-        ):
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # Rows wait in a file without a name, gone with the process however it ends: the index must be there before them.
+    with tempfile.TemporaryFile(dir=output.parent) as rows:
+        with pa.ipc.new_stream(rows, schema) as writer, cli.progress(len(videos), "videos decoded") as advance:
             outcomes = each(
                 partial(make_row, recipe),
                 videos,
@@ -143,11 +191,18 @@ def write_shard(
                 if isinstance(row, tuple):
                     rejected.append((video, *row))
                 else:
-                    writer.write_batch(pa.RecordBatch.from_pylist([row], schema=SCHEMA))
+                    writer.write_batch(pa.RecordBatch.from_pylist([row], schema=schema))
+                    stored.append(video)
                 advance()
-        with files.atomic_path(quarantine) as listed, listed.open("w", newline="", encoding="utf-8") as handle:
-            csv.writer(handle, lineterminator="\n").writerows([("video", "reason", "detail"), *rejected])
-    return len(videos) - len(rejected)
+        rows.seek(0)
+        with files.atomic_path(output) as temporary, files.atomic_path(quarantine) as listed:
+            index = {"videos": json.dumps(stored)}
+            with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_file(sink, schema, metadata=index) as final:
+                for batch in pa.ipc.open_stream(rows):
+                    final.write_batch(batch)
+            with listed.open("w", newline="", encoding="utf-8") as handle:
+                csv.writer(handle, lineterminator="\n").writerows([("video", "reason", "detail"), *rejected])
+    return len(stored)
 
 
 def _judge(outcome: Outcome[Row | tuple[str, str]], timeout_s: float) -> Row | tuple[str, str]:
@@ -183,6 +238,8 @@ def main() -> None:
     parser.add_argument("--shard", type=int, default=0, help="number of this shard, from 0")
     parser.add_argument("--shards", type=int, default=1, help="number of shards")
     parser.add_argument("--budgets", type=int, nargs="+", required=True, help="admissible numbers of frames")
+    parser.add_argument("--sampling", choices=get_args(SamplingMethod), default="uniform", help="frames.sampling")
+    parser.add_argument("--fps", type=float, help="frames.fps; for --sampling fps")
     parser.add_argument("--last-frame", action="store_true", help="store each video's last frame besides")
     parser.add_argument("--max-pixels", type=int, required=True, help="largest stored frame, pixels")
     parser.add_argument("--jpeg-quality", type=int, default=95, help="1 to 100")
@@ -212,6 +269,7 @@ def main() -> None:
         arguments.max_pixels,
         arguments.jpeg_quality,
         last_frame=arguments.last_frame,
+        sampling=Sampling(arguments.sampling, arguments.fps if arguments.sampling == "fps" else None),
     )
     stored = write_shard(
         videos, recipe, arguments.output, arguments.quarantine, workers=arguments.workers, timeout_s=arguments.timeout

@@ -5,8 +5,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import yaml
 
@@ -15,14 +17,17 @@ from .section import InputError
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield `<path>.partial`, beside the path, and move it there on success; remove it on failure.
+    """Yield `<path>.<number>.partial`, beside the path, and move it there on success; remove it on failure.
 
     Write a file or make a folder at what is yielded. Parents are created; what was at the path before is replaced.
+    What an earlier writer left is removed: where it still writes, a job believed dead say, it fails in the end instead
+    of putting in place what this one has half written.
     """
     target = Path(path)
-    partial = target.parent / f"{target.name}.partial"
+    partial = target.parent / f"{target.name}.{uuid4().hex}.partial"
     target.parent.mkdir(parents=True, exist_ok=True)
-    _remove(partial)
+    for left in target.parent.glob(f"{escape(target.name)}.*partial"):
+        _remove(left)
     try:
         yield partial
         if partial.is_dir() and target.is_dir():

@@ -2,9 +2,11 @@
 
 import csv
 import hashlib
+import json
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,9 @@ from tests.footage import X264, painted, read_number, sequential, write_audio, w
 from workflow_scripts.frames.rows import Recipe
 from workflow_scripts.frames.store import SCHEMA, FrameStore, main, shard_videos, write_shard
 from workflow_scripts.settings import InputError
+from workflow_scripts.video.sampling import Sampling
 
+open_file = pa.ipc.open_file
 GOOD = ["a/long.mp4", "b/short.mkv", "c/frames", "d/other.mp4"]
 
 
@@ -58,6 +62,7 @@ def shard(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_one_row_a_video_in_order(shard: Path) -> None:
     table = pa.ipc.open_file(str(shard)).read_all()
     assert table.schema.equals(SCHEMA)
+    assert json.loads(table.schema.metadata[b"frames"])["sampling"] == {"method": "uniform", "fps": None}
     assert table["video"].to_pylist() == GOOD
     assert table["n_frames"].to_pylist() == [150, 12, 20, 100]
     assert table["duration_s"].to_pylist() == pytest.approx([6.0, 0.48, 20 / 3, 4.0], abs=0.05)
@@ -117,8 +122,78 @@ def test_the_last_frame_is_stored_and_shown_where_asked(shard: Path, root: Path,
         assert clip.timestamps_s[-1] == pytest.approx(149 * 0.04)
     assert [read_number(image) for image in frames.clip("b/short.mkv", 64, last=True).frames] == list(range(12))
     assert len(frames.clip("c/frames", 8, last=True)) == 8
-    with pytest.raises(InputError, match=r"budget 8, with the last, are not all in"):
+    with pytest.raises(InputError, match=r"budget 8, with the last, are not all there"):
         FrameStore(shard).clip("a/long.mp4", 8, last=True)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sampling", "frames_of"),
+    [
+        (("--sampling", "linspace"), Sampling("linspace"), lambda n: list(map(int, np.linspace(0, 149, n)))),
+        (("--sampling", "fps", "--fps", 4), Sampling("fps", 4.0), lambda n: [i * 150 // n for i in range(n)]),
+    ],
+    ids=["linspace", "fps"],
+)
+def test_another_sampling(
+    root: Path, tmp_path: Path, flags: tuple[object, ...], sampling: Sampling, frames_of: Callable[[int], list[int]]
+) -> None:
+    (tmp_path / "list.csv").write_text("video\na/long.mp4\nb/short.mkv\n")
+    result = store(tmp_path / "list.csv", root, tmp_path / "s.arrow", *flags)
+    assert result.returncode == 0, result.stderr
+    frames = FrameStore(tmp_path / "s.arrow", sampling)
+    whole = 24 if sampling.fps else 64  # 6 s at 4 frames a second
+    taken = {budget: frames_of(min(budget, whole)) for budget in (8, 16, 32, 64)}
+    for budget in (8, 16, 32, 64):
+        assert [read_number(image) for image in frames.clip("a/long.mp4", budget).frames] == taken[budget]
+    table = pa.ipc.open_file(str(tmp_path / "s.arrow")).read_all()
+    assert table["frame_index"][0].as_py() == sorted({i for budget in (8, 16, 32, 64) for i in taken[budget]})
+    assert table["effective_budget"][0].as_py() == [len(taken[budget]) for budget in (8, 16, 32, 64)]
+    clip, places = frames.clip_of_all("a/long.mp4", (8, 32))
+    for budget in (8, 32):
+        assert [read_number(clip.frames[place]) for place in places[budget]] == taken[budget]
+
+
+def test_a_reader_with_another_sampling_is_refused(shard: Path, root: Path, tmp_path: Path) -> None:
+    write_shard(
+        ["b/short.mkv"], Recipe(root, (8,), 4800, 95, sampling=Sampling("fps", 2.0)), tmp_path / "s", tmp_path / "q"
+    )
+    with pytest.raises(InputError, match=r"sampled by fps \(2 a second\); expected uniform"):
+        FrameStore(tmp_path / "s", Sampling())
+    with pytest.raises(InputError, match=r"sampled by fps \(2 a second\); expected fps \(1 a second\)"):
+        pickle.loads(pickle.dumps(FrameStore(tmp_path / "s", Sampling("fps", 1.0))))
+    with pytest.raises(InputError, match="expected uniform"):
+        FrameStore([shard, tmp_path / "s"])
+    assert FrameStore(shard).sampling == FrameStore([shard], Sampling()).sampling == Sampling()
+
+
+def test_the_effective_budget_is_recorded(shard: Path) -> None:
+    table = pa.ipc.open_file(str(shard)).read_all()
+    found = dict(zip(table["video"].to_pylist(), table["effective_budget"].to_pylist(), strict=True))
+    assert found == {
+        "a/long.mp4": [8, 16, 32, 64],
+        "b/short.mkv": [8, 12, 12, 12],
+        "c/frames": [8, 16, 20, 20],
+        "d/other.mp4": [8, 16, 32, 64],
+    }
+
+
+def test_opening_reads_no_rows(shard: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names are in the footer; a shard without them, as written by hand, is read row by row."""
+    table = pa.ipc.open_file(str(shard)).read_all()
+    by_hand = shard.parent / "by_hand.arrow"
+    with pa.ipc.new_file(str(by_hand), table.schema.remove_metadata()) as writer:
+        writer.write_table(table.replace_schema_metadata(None), max_chunksize=1)
+    assert FrameStore(by_hand).videos == FrameStore(shard).videos
+    by_hand.unlink()
+    monkeypatch.setattr("workflow_scripts.frames.store.pa.ipc.open_file", lambda source: Unreadable(open_file(source)))
+    assert FrameStore(shard).videos == set(GOOD)
+
+
+class Unreadable:
+    """An opened Arrow file that gives everything but rows."""
+
+    def __init__(self, reader: pa.ipc.RecordBatchFileReader) -> None:
+        self.schema, self.metadata = reader.schema, reader.metadata
 
 
 def test_stored_pictures_are_close_to_the_decoded(root: Path, tmp_path: Path) -> None:
@@ -192,6 +267,7 @@ def test_a_manifest_that_names_a_missing_video_fails_before_decoding(root: Path,
         (("--videos", "/nowhere.parquet"), "/nowhere.parquet"),
         (("--shard", 3, "--shards", 3), "--shard is 3"),
         (("--budgets", 0), "--budgets"),
+        (("--sampling", "fps"), "expected a rate > 0"),
     ],
 )
 def test_bad_input_is_one_clear_line(root: Path, tmp_path: Path, change: tuple[object, ...], named: str) -> None:

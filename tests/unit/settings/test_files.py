@@ -35,6 +35,21 @@ def test_leaves_the_old_file_on_failure(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 1
 
 
+def test_a_writer_believed_dead_does_not_put_a_half_file_in_place(tmp_path: Path) -> None:
+    target = tmp_path / "shard-0.arrow"
+    (tmp_path / "shard-0.arrow.0.partial").write_text("left by a killed job")
+    (tmp_path / "shard-0.arrow.rows.arrow").write_text("another file")
+    old, new = atomic_path(target), atomic_path(target)
+    old.__enter__().write_text("old")
+    new.__enter__().write_text("half")
+    with pytest.raises(FileNotFoundError):
+        old.__exit__(None, None, None)
+    assert not target.exists()
+    new.__exit__(None, None, None)
+    assert target.read_text() == "half"
+    assert {path.name for path in tmp_path.iterdir()} == {"shard-0.arrow", "shard-0.arrow.rows.arrow"}
+
+
 def test_replaces_a_folder(tmp_path: Path) -> None:
     target = tmp_path / "model"
     (target / "stale").mkdir(parents=True)

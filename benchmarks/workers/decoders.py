@@ -1,0 +1,143 @@
+"""One way of decoding behind a pipe: `python decoders.py NAME`, in an environment that holds the decoder.
+
+In: JSON lines {path, budgets, max_pixels}. Out: a JSON line each, {cpu_s, wall_s, numbers, prints}: what getting frames
+floor(i * n / N) of n as uint8 RGB cost this process, the number painted in each frame, and a thumbnail of each; or
+{error}. The first line out names the versions. max_pixels null: frames as large as they are.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BITS = 12
+Decoder = Callable[[str, Sequence[int], int | None], Sequence[np.ndarray]]
+
+
+def read_number(image: np.ndarray) -> int:
+    """The number painted as twelve bars, white for 1 and black for 0, across the top sixth of a frame."""
+    height, width = image.shape[:2]
+    rows = slice(height // 24, height // 8)
+    bars = (image[rows, int((b + 0.3) * width / BITS) : int((b + 0.7) * width / BITS)] for b in range(BITS))
+    return sum(1 << bit for bit, bar in enumerate(bars) if bar.mean() > 128)
+
+
+def thumbnail(image: np.ndarray) -> list[int]:
+    """Mean levels of 12 by 12 places of a frame."""
+    rows, columns = (np.linspace(0, size, 13).astype(int) for size in image.shape[:2])
+    sums = np.add.reduceat(np.add.reduceat(image.sum(2, dtype=np.int64), rows[:-1], 0), columns[:-1], 1)
+    return (sums / np.outer(np.diff(rows), np.diff(columns)) / 3).round().astype(int).ravel().tolist()
+
+
+def wanted(n: int, budgets: Sequence[int]) -> list[int]:
+    return sorted({i * n // budget for budget in budgets for i in range(budget)})
+
+
+def size(width: int, height: int, max_pixels: int | None) -> tuple[int, int]:
+    scale = 1.0 if max_pixels is None else min(1.0, math.sqrt(max_pixels / (width * height)))
+    return math.floor(width * scale), math.floor(height * scale)
+
+
+def load_project() -> tuple[Decoder, str]:
+    sys.path.insert(0, str(Path(__file__).parents[2]))
+    import av
+
+    from workflow_scripts.frames.decode import decode
+
+    def run(path: str, budgets: Sequence[int], max_pixels: int | None) -> Sequence[np.ndarray]:
+        return decode(Path(path), budgets, max_pixels or 10**9).images
+
+    return run, f"PyAV {av.__version__}"
+
+
+def load_pyav() -> tuple[Decoder, str]:
+    """From the first frame to the last wanted one, with what PyAV does when nothing is said."""
+    import av
+
+    def run(path: str, budgets: Sequence[int], max_pixels: int | None) -> Sequence[np.ndarray]:
+        with av.open(path) as container:
+            stream = container.streams.video[0]
+            stream.codec_context.thread_count = 1
+            count = stream.frames
+            if not count:  # .webm does not tell
+                count = sum(packet.size > 0 for packet in container.demux(stream))
+                container.seek(0)
+            keep = wanted(count, budgets)
+            target = size(stream.width, stream.height, max_pixels)
+            images = []
+            for number, frame in enumerate(container.decode(stream)):
+                if number == keep[len(images)]:
+                    images.append(frame.to_ndarray(format="rgb24", width=target[0], height=target[1]))
+                    if len(images) == len(keep):
+                        break
+            return images
+
+    return run, av.__version__
+
+
+def load_decord() -> tuple[Decoder, str]:
+    import decord
+
+    def run(path: str, budgets: Sequence[int], max_pixels: int | None) -> Sequence[np.ndarray]:
+        reader = decord.VideoReader(path, num_threads=1)
+        if max_pixels is not None:
+            height, width = reader[0].shape[:2]
+            target = size(width, height, max_pixels)
+            reader = decord.VideoReader(path, width=target[0], height=target[1], num_threads=1)
+        return list(reader.get_batch(wanted(len(reader), budgets)).asnumpy())
+
+    return run, decord.__version__
+
+
+def load_torchcodec() -> tuple[Decoder, str]:
+    import torch
+    import torchcodec
+    from torchcodec.decoders import VideoDecoder
+    from torchcodec.transforms import Resize
+
+    torch.set_num_threads(1)
+
+    def run(path: str, budgets: Sequence[int], max_pixels: int | None) -> Sequence[np.ndarray]:
+        options: dict[str, Any] = {"num_ffmpeg_threads": 1, "dimension_order": "NHWC"}
+        decoder = VideoDecoder(path, **options)
+        width, height = decoder.metadata.width, decoder.metadata.height
+        target = size(width, height, max_pixels)
+        if target != (width, height):
+            decoder = VideoDecoder(path, **options, transforms=[Resize(target[::-1])])
+        return list(decoder.get_frames_at(wanted(len(decoder), budgets)).data.numpy())
+
+    return run, torchcodec.__version__
+
+
+DECODERS = {"project": load_project, "pyav": load_pyav, "decord": load_decord, "torchcodec": load_torchcodec}
+
+
+def main() -> None:
+    try:
+        run, version = DECODERS[sys.argv[1]]()
+    except (ImportError, OSError, RuntimeError) as error:  # torchcodec raises the last without FFmpeg's libraries
+        print(json.dumps({"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"}), flush=True)
+        return
+    print(json.dumps({"version": version}), flush=True)
+    for line in sys.stdin:
+        task = json.loads(line)
+        try:
+            wall, cpu = time.perf_counter(), time.process_time()
+            images = run(task["path"], task["budgets"], task["max_pixels"])
+            found: dict[str, Any] = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
+            found |= {"numbers": [read_number(image) for image in images]}
+            found |= {"prints": [thumbnail(image) for image in images] if task["prints"] else []}
+        except Exception as error:  # a peer that cannot read a file says so in its own way
+            found = {"error": f"{type(error).__name__}: {error}"[:300]}
+        print(json.dumps(found), flush=True)
+
+
+if __name__ == "__main__":
+    main()
