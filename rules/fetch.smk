@@ -57,3 +57,4 @@ rule fetch_benchmarks:
         "fetching benchmarks to " + STUDY.benchmarks.root
     shell:
         f"python -m workflow_scripts.evaluation.fetch_benchmarks {STUDY_FLAG}"
+        f" && python -m workflow_scripts.evaluation.fetch_benchmarks {STUDY_FLAG} --check"

@@ -83,7 +83,7 @@ def load_tasks(benchmarks: Sequence[BenchmarkSettings], folder: Path | None) -> 
 
     names = [task for benchmark in benchmarks for task in benchmark.tasks]
     places = [str(folder)] if folder is not None else []
-    manager = TaskManager(include_path=[*places, *_upstream_folders(names)], include_defaults=False)
+    manager = TaskManager(include_path=[*places, *upstream_folders(names)], include_defaults=False)
     loaded: dict[str, dict[str, Task]] = {}
     for benchmark in benchmarks:
         with media_in_place():
@@ -144,7 +144,7 @@ def _root(error: BaseException) -> BaseException:
     return last.exception() or error if last is not None else error
 
 
-def _upstream_folders(names: Sequence[str]) -> list[str]:
+def upstream_folders(names: Sequence[str]) -> list[str]:
     """Folders of lmms-eval's own task files that define one of the names: indexing all of them takes seconds."""
     import lmms_eval.tasks
 

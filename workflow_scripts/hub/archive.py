@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
 
+from workflow_scripts.hub.names import clean
 from workflow_scripts.hub.stream import CHUNK, Damaged
 
 LARGEST_MEMBER = 8 << 30
 INFLATION = 20  # an archive may not unpack to more than this many times its own size
 LARGEST_HEADER = 1 << 20  # of a long name or of extended attributes, which are read into memory
-LONGEST_NAME, LONGEST_PART = 1024, 255
 HEADERS = (
     tarfile.XHDTYPE,
     tarfile.XGLTYPE,
@@ -38,26 +38,6 @@ class Member:
     name: str
     size: int
     refused: str = ""  # why, or nothing
-
-
-def clean(name: str) -> str:
-    """A member's name as a relative path without `.` parts. Raises ValueError saying why it is refused."""
-    if not name or len(name) > LONGEST_NAME:
-        raise ValueError("no name" if not name else "a name too long")
-    if any(ord(character) < 32 or ord(character) == 127 for character in name) or "\\" in name:
-        raise ValueError("a control character or a backslash in its name")
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        raise ValueError("a name that is not UTF-8") from None
-    if name.startswith("/"):
-        raise ValueError("an absolute path")
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if ".." in parts:
-        raise ValueError("a path out of the folder")
-    if not parts or any(len(part.encode()) > LONGEST_PART for part in parts):
-        raise ValueError("no name" if not parts else "a name too long")
-    return "/".join(parts)
 
 
 def _judge(name: str, size: int, kind: str | None, largest: int) -> Member:

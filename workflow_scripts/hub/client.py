@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from workflow_scripts.hub.names import clean
 from workflow_scripts.settings import InputError
 
 Type = Literal["dataset", "model"]
@@ -52,6 +53,10 @@ class Hub:
         entries = self._ask(where, tree, repository, revision, type)
         found = {}
         for entry in sorted((entry for entry in entries if isinstance(entry, RepoFile)), key=lambda entry: entry.path):
+            try:
+                clean(entry.path)
+            except ValueError as error:
+                raise InputError(f"repository {where} lists {entry.path!r}: {error}") from None
             if any(fnmatch.fnmatchcase(entry.path, pattern) for pattern in allow):
                 url = hf_hub_url(repository, entry.path, repo_type=type, revision=revision, endpoint=self.endpoint)
                 found[entry.path] = RemoteFile(
