@@ -9,12 +9,13 @@ STAMP := .venv/locked
 SOURCES := workflow_scripts tests $(wildcard benchmarks)
 UV := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' envs/requirements.txt)
 
-.PHONY: help setup demo demo-full test lint unit smoke benchmark clean lock
+.PHONY: help setup demo demo-full test test-slurm lint unit smoke benchmark clean lock
 
 help:
 	@echo "make demo       the miniature study, to its report (15 minutes on two cores)"
 	@echo "make demo-full  every family and size, three seeds (3 hours; docs/miniature.md has the models it needs)"
 	@echo "make test       lint, unit tests, and the smoke study"
+	@echo "make test-slurm the tests on a SLURM of three nodes, which it starts on this machine (root, Debian or Ubuntu)"
 	@echo "make lint       format, style and types"
 	@echo "make benchmark  speed against peers, short form"
 	@echo "make clean      remove the miniature's and the tests' results"
@@ -40,6 +41,10 @@ demo-full: setup
 	@echo "The report: $(CURDIR)/results/miniature/report.html"
 
 test: lint unit smoke
+	@echo "The tests on SLURM (tests/slurm) did not run: make test-slurm starts one for them."
+
+test-slurm: setup
+	tests/slurm/run.sh
 
 lint: setup
 	$(BIN)/ruff check $(SOURCES)

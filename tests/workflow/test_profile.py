@@ -1,0 +1,55 @@
+"""profiles/slurm, on a machine without SLURM: stand-ins for its commands note how they are called."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import ROOT, SNAKEMAKE
+
+COMMANDS = {
+    "sbatch": 'printf "%s\\n" "$*" >> calls; echo 7',
+    "squeue": 'echo "squeue" >> asked; echo "7|FAILED"',
+    "sacct": 'echo "sacct $*" >> asked; case "$*" in *JobIdRaw*) echo "7|FAILED";; *) echo account;; esac',
+    "sinfo": "echo gpu*",
+    "scontrol": "echo MinJobAge = 3600",
+    "scancel": "true",
+    "sacctmgr": "echo account",
+    "sshare": "echo account",
+}
+
+
+@pytest.mark.parametrize("status", ["squeue", "sacct"])
+def test_jobs_go_to_slurm(tmp_path: Path, status: str) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, script in COMMANDS.items():
+        (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+        (folder / name).chmod(0o755)
+    command = [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--profile", ROOT / "profiles/slurm", "--retries", "0"]
+    command += ["--slurm-init-seconds-before-status-checks", "1", "results/paper/curation/inventory.json"]
+    command += ["--slurm-status-command", status, "--default-resources", "slurm_account=account", "slurm_partition=gpu"]
+    command += ["--configfile", ROOT / "config.yaml"]
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [str(word) for word in command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    call = (tmp_path / "calls").read_text()
+    assert "--requeue" in call
+    assert "-A account" in call
+    assert "-p gpu" in call
+    assert "--allowed-rules inventory" in call
+    assert status in (tmp_path / "asked").read_text()
+    assert "SLURM status is: 'FAILED'" in done.stdout + done.stderr
+
+
+def test_attempts_are_the_profiles_not_the_rules() -> None:
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    assert profile["executor"] == "slurm"
+    assert profile["retries"] == 2
+    assert "slurm-array-jobs" not in profile
+    for path in (ROOT / "rules").glob("*.smk"):
+        assert "retries:" not in path.read_text()
