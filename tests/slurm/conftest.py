@@ -61,9 +61,9 @@ class Study:
     def command(self, *flags: str) -> list[str]:
         (self.folder / "overlay.yaml").write_text(yaml.safe_dump(self.overlay))
         files = [REPOSITORY / "config.yaml", REPOSITORY / "presets/miniature.yaml", "overlay.yaml"]
-        command: list[Any] = [SNAKEMAKE, "--snakefile", REPOSITORY / "Snakefile"]
+        command: list[Any] = [SNAKEMAKE, f"{RUN}/summary.json", "--snakefile", REPOSITORY / "Snakefile"]
         command += ["--profile", REPOSITORY / "profiles/slurm", "--slurm-init-seconds-before-status-checks", "1"]
-        command += ["--latency-wait", "10", "--rerun-triggers", "mtime", f"{RUN}/summary.json", *flags]
+        command += ["--latency-wait", "10", "--rerun-triggers", "mtime", *flags]
         return [str(word) for word in [*command, "--configfile", *files]]
 
     def start(self, *flags: str, exclude: str = "n3") -> "subprocess.Popen[str]":

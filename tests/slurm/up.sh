@@ -90,7 +90,7 @@ for i in $(seq "$NODES"); do
     "ThreadsPerCore=1 RealMemory=$MEM Gres=gpu:a100:$GPUS State=UNKNOWN"
 done >> "$ROOT/etc/slurm.conf"
 cat >> "$ROOT/etc/slurm.conf" <<CONF
-PartitionName=gpu Nodes=n[1-$NODES] Default=YES MaxTime=60 DefMemPerCPU=100 PriorityTier=1 GraceTime=20 State=UP
+PartitionName=gpu Nodes=n[1-$NODES] Default=YES MaxTime=INFINITE DefMemPerCPU=100 PriorityTier=1 GraceTime=20 State=UP
 PartitionName=urgent Nodes=n[1-$NODES] Default=NO MaxTime=60 DefMemPerCPU=100 PriorityTier=10 PreemptMode=OFF State=UP
 CONF
 echo "Name=gpu Type=a100 File=$ROOT/run/gpu[0-$((GPUS - 1))]" > "$ROOT/etc/gres.conf"
