@@ -2,12 +2,16 @@
 
 import random
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
+from workflow_scripts.curation.manifest import choose
+from workflow_scripts.curation.probing import Probe
 from workflow_scripts.curation.registry import FORMATS
-from workflow_scripts.curation.sampling import Stratum, Video, choose_format, draw, stratify, weights
+from workflow_scripts.curation.sampling import Stratum, Video, choose_format, draw, key, stratify, weights
 from workflow_scripts.settings import InputError, Shares
+from workflow_scripts.video.container import Unusable
 
 ANY = Shares()
 
@@ -115,3 +119,96 @@ def test_an_exhausted_stratum_leaves_its_places_to_the_others() -> None:
     assert len(picks) == 150
     assert "ego4d" not in {stratum[0] for stratum, _ in picks}
     assert len(sample(videos, 10_000, broken=broken)) == 300 - len(broken)
+
+
+def by_hand(
+    seed: int, videos: list[Video], shares: Shares, count: int, broken: set[str], content: dict[str, str]
+) -> list[str]:
+    """The draw written down plainly: at each step look at all strata, and at all videos of the chosen one."""
+    members: dict[Stratum, list[Video]] = {}
+    for video in videos:
+        format_ = choose_format(seed, video, shares)
+        if format_:
+            members.setdefault((video.source, format_, video.duration), []).append(video)
+    weight = weights({stratum: len(each) for stratum, each in sorted(members.items())}, shares)
+    order = {video.path: key(seed, "video", video.path) for video in videos}
+    places = dict.fromkeys(members, 0)
+    taken: list[str] = []
+    seen: set[str] = set()
+    over: set[Stratum] = {stratum for stratum in members if not weight[stratum]}
+    while len(taken) < count and set(members) - over:
+        behind = min((s for s in members if s not in over), key=lambda s: ((places[s] + 0.5) / weight[s], s))
+        left = [v.path for v in members[behind] if v.path not in broken and content[v.path] not in seen]
+        if not left:
+            over.add(behind)
+            continue
+        pick = min(left, key=lambda path: order[path])
+        taken.append(pick)
+        seen.add(content[pick])
+        places[behind] += 1
+    return taken
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_against_a_draw_by_hand(seed: int) -> None:
+    """With broken files, twins, and shares; smaller samples inside larger ones; videos probed before or on the way."""
+    rng = random.Random(seed)
+    videos = population(rng.randrange(80, 200), start=seed * 1000)
+    broken = {video.path for video in videos if rng.random() < 0.15}
+    content = {video.path: str(rng.randrange(150)) for video in videos}
+    shares = [ANY, Shares(duration={"0_30_s": 0.7, "1_2_m": 0.3}), Shares(format={"caption": 0.5, "open_ended": 0.5})][
+        seed % 3
+    ]
+    strata = stratify(seed, videos, shares)
+    weight = weights({stratum: len(members) for stratum, members in strata.items()}, shares)
+
+    def look(paths: Sequence[str]) -> dict[str, Probe | Unusable]:
+        return {
+            path: Unusable("undecodable") if path in broken else Probe(1.0, 1.0, 2, 2, 2, content[path])
+            for path in paths
+        }
+
+    for count in (1, 5, 30, 50):
+        expected = by_hand(seed, videos, shares, count, broken, content)
+        for known in ([], rng.sample([video.path for video in videos], 40), [video.path for video in videos]):
+            picks, rows = choose(strata, weight, count, look(known), look, reserve=rng.choice([0, 0.05, 0.5]))
+            assert paths(picks) == expected
+            for path, reason, detail in rows:
+                assert (reason == "undecodable") == (path in broken)
+                if reason == "duplicate":
+                    twin = detail.removeprefix("same content as ")
+                    assert content[twin] == content[path]
+                    assert twin in expected
+                    assert path not in expected
+
+
+def test_a_thousand_lie_within_twenty_thousand() -> None:
+    """At the paper's size, one video in twenty broken, some twins; and a subset that joins leaves the others' order."""
+    videos = population(40_000)
+    content = {video.path: "twin" if i % 400 == 7 else str(i) for i, video in enumerate(videos)}
+    probes: dict[str, Probe | Unusable] = {
+        path: Unusable("truncated") if i % 20 == 0 else Probe(1.0, 1.0, 2, 2, 2, content[path])
+        for i, path in enumerate(content)
+    }
+
+    def drawn(among: list[Video], count: int) -> list[str]:
+        strata = stratify(0, among, ANY)
+        weight = weights({stratum: len(members) for stratum, members in strata.items()}, ANY)
+        return paths(choose(strata, weight, count, probes, lambda asked: {})[0])
+
+    large = drawn(videos, 20_000)
+    assert len(set(large)) == 20_000
+    for count in (1000, 1001, 19_999):
+        assert drawn(videos, count) == large[:count]
+    fewer = [video for video in videos if video.source != "ego4d"]
+    without = drawn(fewer, 20_000)
+    with_it = [path for path in large if not path.startswith("ego4d/")]
+    assert with_it == without[: len(with_it)]
+
+
+def test_a_subset_that_joins_old_strata_keeps_their_order() -> None:
+    old, new = population(3000), population(1500, start=50_000)
+    before = {s: [v.path for v in members] for s, members in stratify(0, old, ANY).items()}
+    after = {s: [v.path for v in members] for s, members in stratify(0, old + new, ANY).items()}
+    known = {video.path for video in old}
+    assert {s: [path for path in members if path in known] for s, members in after.items()} == before
