@@ -49,6 +49,10 @@ OUT_OF_MEMORY = (
     "out of memory on the GPU; lower recipes.{recipe}.micro_batch_size (now {micro}) or the model's video_max_pixels, "
     "set activation_checkpointing, use deepspeed: zero3, or ask for more GPUs by a smaller compute.gpu_memory_gb"
 )
+LOADER_KILLED = (
+    "a data loader was killed, as happens when the job's memory is used up; ask for more, by --set-resources "
+    "train:mem_mb=<MB>, or hold fewer frames, by a smaller batch_size or fewer compute.threads.finetuning"
+)
 
 
 class Stopped(Exception):
@@ -82,6 +86,10 @@ def train(
         except torch.OutOfMemoryError as error:
             advice = OUT_OF_MEMORY.format(recipe=spec.recipe.name, micro=spec.recipe.micro_batch_size)
             raise RunError(f"{advice}. {str(error).splitlines()[0]}") from error
+        except RuntimeError as error:
+            if "killed by signal: Killed" not in str(error):
+                raise
+            raise RunError(LOADER_KILLED) from error
 
 
 def _train(
