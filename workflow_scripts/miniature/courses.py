@@ -72,8 +72,8 @@ COURSES = {
     "qwen2.5-vl-3b": Course((Leg(ask=100, watch=400, video_share=0.4),), start="qwen2.5-vl-7b"),
     "qwen2.5-vl-32b": Course((Leg(watch=300, rate=5e-4, video_share=0.4),), start="qwen2.5-vl-7b"),
     "qwen2.5-vl-72b": Course((Leg(watch=300, rate=5e-4, video_share=0.4),), start="qwen2.5-vl-7b"),
-    "llava-1.5-7b": Course((Leg(describe=500, ask=1100, word=800),)),
-    "llava-next-video-7b": Course((Leg(ask=100, watch=500, video_share=0.4),), start="llava-1.5-7b"),
+    "llava-1.5-7b": Course((Leg(describe=500, ask=1100, word=800), Leg(word=600, rate=6e-4))),
+    "llava-next-video-7b": Course((Leg(watch=400, rate=6e-4, video_share=0.4),), start="llava-1.5-7b"),
 }
 
 # The trained base that a predictor starts from; the others start from random weights.

@@ -16,7 +16,7 @@ from PIL import Image
 
 from workflow_scripts.miniature import records, wording
 from workflow_scripts.miniature.question import Question
-from workflow_scripts.miniature.questions import event_questions, image_questions, video_questions
+from workflow_scripts.miniature.questions import STATED, event_questions, image_questions, video_questions
 from workflow_scripts.miniature.render import Frame, render
 from workflow_scripts.miniature.scene import Scene, draw_image_scene, draw_video_scene
 from workflow_scripts.video.sampling import uniform_indices
@@ -94,7 +94,7 @@ def _exchanges(rng: random.Random, scene: Scene, phase: Phase) -> list[tuple[str
 
 def _described(scene: Scene) -> list[tuple[str, str]]:
     if scene.event:
-        return [(told.human, told.gpt) for told in records.video_exchanges(scene, "caption")]
+        return [(told.human, told.gpt) for told in records.video_exchanges(scene, "caption", STATED)]
     return [(told.human, told.gpt) for told in records.image_exchanges(scene, "caption", 1)]
 
 

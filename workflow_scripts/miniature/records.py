@@ -9,6 +9,7 @@ from typing import Literal
 
 from workflow_scripts.miniature.question import YES_NO, Question
 from workflow_scripts.miniature.questions import (
+    SHOWN,
     caption,
     event_questions,
     image_caption,
@@ -67,14 +68,14 @@ def _hint(scene: Scene, kind: Format, budget: int) -> str:
     return f" {HINTS[budget]}" if told else ""
 
 
-def video_exchanges(scene: Scene, kind: Format) -> list[Exchange]:
+def video_exchanges(scene: Scene, kind: Format, wording: str = SHOWN) -> list[Exchange]:
     """One to three exchanges about a clip; most records ask about its event, some only about what stays.
 
-    In ``HINTED`` of the records, the question about a brief event says so.
+    In ``HINTED`` of the records, the question about a brief event says so. ``wording``: of what a caption shows.
     """
     rng = random.Random(f"record-{kind}-{scene.seed}")
     if kind == "caption":
-        text, budget = caption(scene)
+        text, budget = caption(scene, wording)
         return [Exchange(rng.choice(CAPTION_INSTRUCTIONS) + _hint(scene, kind, budget), text, budget)]
     events = [replace(q, text=q.text + _hint(scene, kind, q.budget)) for q in event_questions(scene)]
     others = video_questions(scene)[len(events) :]
