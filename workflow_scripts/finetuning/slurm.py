@@ -25,6 +25,13 @@ def end_time() -> datetime | None:
         return None
 
 
+def is_preempted() -> bool:
+    """Whether this job makes room for another. SLURM counts it as failed if it ends within the time it is given."""
+    answer = _ask("scontrol", "show", "job", own_job() or "") if own_job() else None
+    when = (answer or "").partition("PreemptTime=")[2].split()[:1]
+    return bool(when) and when != ["None"]
+
+
 def is_over(job: str) -> bool | None:
     """Whether no process of `job` is meant to run any more; None where SLURM does not say."""
     command = ["squeue", "--noheader", "--jobs", job, "--format", "%T"]

@@ -1,8 +1,8 @@
 """What ends a run before its last step, after a checkpoint: signals, the time limit of its SLURM job, another start.
 
-SIGTERM is what SLURM sends to a job that is cancelled, preempted or at its limit; SLURM queues a preempted job again by
-itself. SIGUSR1 is what a job can be told to get some time before its limit (`--signal`). Where the limit is known the
-run does not need it: it stops as late as its own steps and checkpoints allow, and asks to be queued again.
+SIGTERM is what SLURM sends to a job that is cancelled, preempted or at its limit. SIGUSR1 is what a job can be told to
+get some time before its limit (`--signal`). Where the limit is known the run does not need it: it stops as late as its
+own steps and checkpoints allow, and asks to be queued again.
 """
 
 import math

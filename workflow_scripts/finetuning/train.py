@@ -6,7 +6,7 @@
 Writes `model/` (for LoRA `adapter/` too), `snapshots/<percent>/` where asked, `log.jsonl`, and `summary.json` last.
 Killed at any time and started again, it goes on from its last checkpoint to the same weights. SIGTERM and SIGUSR1 save
 a checkpoint and end it with exit status 75 (try again), and so does the nearing time limit of its SLURM job. After
-that, and after SIGUSR1, the job is queued again.
+that, after SIGUSR1 and when it is preempted, the job is queued again.
 """
 
 import argparse
@@ -250,7 +250,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     except Stopped as stopped:
         print(f"stopped: {stopped}", file=sys.stderr, flush=True)
-        if stopped.reason in QUEUED_AGAIN and os.environ.get("RANK", "0") == "0":
+        first = os.environ.get("RANK", "0") == "0"
+        if first and (stopped.reason in QUEUED_AGAIN or slurm.is_preempted()):
             slurm.queue_again()
         sys.exit(STOPPED)
     except (NonFiniteError, DiskFullError, RunError) as error:
