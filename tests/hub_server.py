@@ -11,12 +11,13 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 Files = dict[str, bytes]
@@ -52,6 +53,13 @@ def blob_id(data: bytes) -> str:
     return hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
 
 
+def inside(path: str, folder: str, recursive: bool) -> bool:
+    """Whether a listing of a folder, "" for the root, names this path."""
+    if folder and not path.startswith(f"{folder}/"):
+        return False
+    return recursive or "/" not in path.removeprefix(f"{folder}/" if folder else "")
+
+
 @contextmanager
 def serve(hub: FakeHub) -> Iterator[FakeHub]:
     """Serve the hub at `hub.endpoint`."""
@@ -68,14 +76,23 @@ def serve(hub: FakeHub) -> Iterator[FakeHub]:
         def do_GET(self) -> None:
             self._answer(head=False)
 
+        def do_POST(self) -> None:
+            path = unquote(urlsplit(self.path).path)
+            asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())["paths"]
+            match = re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)/paths-info/([^/]+)", path)
+            assert match is not None
+            self._tree(match[1], match[2], match[3], lambda entry: entry["path"] in asked)
+
         def _answer(self, head: bool) -> None:
             path = unquote(urlsplit(self.path).path)
             with hub.lock:
                 hub.asked.append((self.command, path, self.headers.get("Range", "")))
             if match := re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)(?:/revision/([^/]+))?", path):
                 self._info(match[1], match[2], match[3] or "main")
-            elif match := re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)/tree/([^/]+)", path):
-                self._tree(match[1], match[2], match[3])
+            elif match := re.fullmatch(r"/api/(models|datasets)/([^/]+/[^/]+)/tree/([^/]+)(/.+)?", path):
+                recursive = parse_qs(urlsplit(self.path).query).get("recursive") == ["true"]
+                folder = (match[4] or "").removeprefix("/")
+                self._tree(match[1], match[2], match[3], lambda entry: inside(entry["path"], folder, recursive))
             elif match := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
                 self._file((match[1] or "models/").rstrip("/"), match[2], match[3], match[4], head)
             else:
@@ -96,18 +113,21 @@ def serve(hub: FakeHub) -> Iterator[FakeHub]:
                 siblings = [{"rfilename": path} for path in files]
                 self._json({"id": name, "_id": "1", "sha": hub.commit, "siblings": siblings, "tags": []})
 
-        def _tree(self, kind: str, name: str, revision: str) -> None:
+        def _tree(self, kind: str, name: str, revision: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
             files = self._repository(kind, name, revision)
             if files is None:
                 return
-            entries: list[dict[str, Any]] = []
+            folders = {str(parent) for path in files for parent in PurePosixPath(path).parents} - {"."}
+            entries: list[dict[str, Any]] = [
+                {"type": "directory", "path": path, "size": 0, "oid": "0" * 40} for path in sorted(folders)
+            ]
             for path, data in files.items():
                 entry: dict[str, Any] = {"type": "file", "path": path, "size": len(data), "oid": blob_id(data)}
                 if len(data) >= hub.lfs_from or path.endswith((".gz", ".zip")):
                     digest = hashlib.sha256(data).hexdigest()
                     entry["lfs"] = {"oid": digest, "size": len(data), "pointerSize": 134}
                 entries.append(entry)
-            self._json(entries)
+            self._json([entry for entry in entries if wanted(entry)])
 
         def _file(self, kind: str, name: str, revision: str, path: str, head: bool) -> None:
             files = self._repository(kind, name, revision)
