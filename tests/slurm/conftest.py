@@ -151,12 +151,10 @@ def _make(folder: Path) -> None:
 
     make(folder / "study", RESULTS, RUN)
     shutil.copytree(folder / "study", folder / "undisturbed")
-    began = time.monotonic()
     command = [sys.executable, "-m", "workflow_scripts.finetuning.train", "--spec", f"{RUN}/spec.yaml"]
     command += ["--store", f"{RESULTS}/frames/shard-0.arrow", "--checkpoints", f"{RUN}/checkpoints", "--output", RUN]
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
     subprocess.run(command, cwd=folder / "undisturbed", check=True, env=environment, timeout=900)
-    (folder / "undisturbed" / "seconds").write_text(str(time.monotonic() - began))
     os.replace(folder / "undisturbed", folder / "whole")
 
 

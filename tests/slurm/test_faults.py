@@ -61,8 +61,7 @@ def test_scancel(study: Study, whole: Study) -> None:
 
 def test_time_limit(study: Study, whole: Study) -> None:
     """The run saves before its limit and queues itself again, without costing one of Snakemake's attempts."""
-    seconds = float((whole.folder / "seconds").read_text())
-    minutes = max(2, math.ceil((seconds + 60) / 60))
+    minutes = math.ceil(PATIENCE / 120)
     study.start("--retries", "0", "--set-resources", f"train:runtime={minutes}")
     process = study.wait_for_steps(3)
     job = study.job()

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,9 +106,9 @@ class Lease:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[Lease]:
+def held(folder: Path, stop: Callable[[], bool] = lambda: False) -> Iterator[Lease]:
     """Hold the lease of `folder`, made if need be. Raises InputError while another writer lives (see `acquire`)."""
-    lease = acquire(folder)
+    lease = acquire(folder, stop)
     threading.Thread(target=lease.keep_renewing, name="lease", daemon=True).start()
     try:
         yield lease
@@ -117,11 +117,12 @@ def held(folder: Path) -> Iterator[Lease]:
             lease.release()
 
 
-def acquire(folder: Path) -> Lease:
+def acquire(folder: Path, stop: Callable[[], bool] = lambda: False) -> Lease:
     """Become the writer of `folder` once the one before is gone.
 
     While that one lives: an earlier start of this very SLURM job, left over by a failed node, is asked to save and end,
     and waited for; behind another SLURM job this job queues again, which gives its GPUs back; otherwise InputError.
+    `stop`: whether to wait no longer.
     """
     folder.mkdir(parents=True, exist_ok=True)
     me = Holder.here()
@@ -153,6 +154,8 @@ def acquire(folder: Path) -> Lease:
             said = other
         if time.monotonic() - began > PATIENCE_SECONDS:
             raise InputError(f"folder {folder}: {other} may still be training this run; end it and start again")
+        if stop():
+            raise SystemExit(os.EX_TEMPFAIL)
         time.sleep(POLL_SECONDS)
 
 

@@ -79,7 +79,8 @@ def train(
     check_unchanged(spec, store)
     folder = checkpoints.run_folder(checkpoint_root, spec_path)
     stop = StopRequest()
-    with stop.listening(), held(folder) if os.environ.get("RANK", "0") == "0" else nullcontext() as lease:
+    first = os.environ.get("RANK", "0") == "0"
+    with stop.listening(), held(folder, lambda: stop.signal is not None) if first else nullcontext() as lease:
         try:
             with checkpoints.room_on_disk(folder, wanted="log and results"):
                 _train(spec, store, folder, output, stop, lease, workers=workers, save_seconds=save_seconds)
