@@ -1,4 +1,4 @@
-"""Files of a run of 120 steps on plain-coloured clips: what the rule `train` reads, where it looks for it."""
+"""Files of a run of 48 steps on plain-coloured clips: what the rule `train` reads, where it looks for it."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-EPOCHS = 20
+EPOCHS = 8
 
 
 def make(folder: Path, results: str, run: str, **changes: object) -> None:

@@ -9,4 +9,4 @@ trap 'bash tests/slurm/down.sh "$ROOT"' EXIT
 . "$ROOT/env.sh"
 rm -rf "$ROOT"/{template,test_}*
 export OMP_NUM_THREADS=1
-.venv/bin/pytest -q -n 4 --dist loadgroup "$@" tests/slurm
+.venv/bin/pytest -q -n 6 --dist loadgroup "$@" tests/slurm

@@ -27,7 +27,7 @@ def same(study: Study, whole: Study) -> None:
 
 def moment() -> int:
     """A step at random, early enough that the run does not end before it is disturbed."""
-    return random.randint(3, 25)
+    return random.randint(3, 15)
 
 
 def test_undisturbed_with_its_resources_as_slurm_saw_them(study: Study, whole: Study) -> None:

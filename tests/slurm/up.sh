@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A real SLURM of three nodes with two fake GPUs each, on this machine alone: loopback, own key, no systemd.
+# A real SLURM of three nodes with four fake GPUs each, on this machine alone: loopback, own key, no systemd.
 #   tests/slurm/up.sh ROOT && . ROOT/env.sh
 # Installs the packages if it may. Refuses where there is a SLURM already.
 set -euo pipefail
 ROOT=$(realpath -m "${1:?usage: up.sh ROOT}")
-NODES=3 CPUS=4 MEM=64000 GPUS=2
+NODES=3 CPUS=8 MEM=128000 GPUS=4
 HOST=$(hostname -s)
 export PATH=$PATH:/usr/sbin:/sbin
 
