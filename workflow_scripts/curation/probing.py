@@ -151,9 +151,11 @@ def _probe_folder(folder: Path) -> Probe:
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.read_bytes())
-    try:
-        with Image.open(files[0]) as image:
-            width, height = image.size
-    except OSError as error:
-        raise Unusable("undecodable", f"{files[0].name}: {error}") from None
+    for file in (files[-1], files[0]):
+        try:
+            with Image.open(file) as image:
+                image.load()
+                width, height = image.size
+        except (OSError, Image.DecompressionBombError) as error:
+            raise Unusable("undecodable", f"{file.name}: {error}") from None
     return Probe(len(files) / FOLDER_FPS, FOLDER_FPS, len(files), width, height, digest.hexdigest())
