@@ -135,6 +135,8 @@ def _accept(found: _Found, choices: bool) -> Record | None:
         if asked.speaker != "human" or told.speaker != "gpt":
             return None
         question, answer = asked.value, told.value.strip()
+        if question.startswith("<image>\n"):
+            question = question[8:]
         if "<" in question:
             question = _PLACEHOLDER.sub("", question)
             if "<" in question and _PLACEHOLDER.search(question):
