@@ -4,20 +4,23 @@ ROOT=$(realpath -m "${1:?usage: down.sh ROOT}")
 [ -f "$ROOT/env.sh" ] || exit 0
 . "$ROOT/env.sh"
 timeout 10 scancel --user="$(id -un)" 2>/dev/null
-alive() { pid=$(cat "$1" 2>/dev/null) && [ -n "$pid" ] && grep -q '^State:[[:space:]]*[^ZX]' "/proc/$pid/status" 2>/dev/null; }
-all() { ls "$ROOT"/run/*.pid "$ROOT"/munge/pid 2>/dev/null; }
+alive() { grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null; }
 for turn in $(seq 100); do
   [ -n "$(timeout 5 squeue -h 2>/dev/null)" ] || break
   sleep 0.25
 done
-for file in $(all); do alive "$file" && kill "$(cat "$file")"; done
-for turn in $(seq 40); do
-  left=0
-  for file in $(all); do alive "$file" && left=1; done
-  [ $left = 0 ] && break
+# A daemon removes its file before it ends.
+pids=$(cat "$ROOT"/run/*.pid "$ROOT"/munge/pid 2>/dev/null)
+left=
+for turn in $(seq 120); do
+  left=
+  for pid in $pids; do alive "$pid" && left="$left $pid"; done
+  [ -n "$left" ] || break
+  [ "$turn" = 1 ] && kill $left
+  [ "$turn" = 100 ] && kill -9 $left
   sleep 0.25
 done
 for file in slurm.conf gres.conf cgroup.conf; do
   [ "$(readlink "/etc/slurm/$file")" = "$ROOT/etc/$file" ] && rm "/etc/slurm/$file"
 done
-[ $left = 0 ] || { echo "slurm: still running after 10 s" >&2; exit 1; }
+[ -z "$left" ] || { echo "slurm: still running:$left" >&2; exit 1; }

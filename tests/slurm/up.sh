@@ -18,10 +18,10 @@ for file in slurm.conf gres.conf cgroup.conf; do
     [ "$(readlink "$found")" = "$ROOT/etc/$file" ] || refuse "$found is of another SLURM; not touched"
   fi
 done
+bash "$(dirname "$0")/down.sh" "$ROOT"
 for daemon in slurmctld slurmd; do
-  for pid in $(pgrep -x "$daemon" || true); do
-    grep -qz "$ROOT" "/proc/$pid/environ" 2>/dev/null || refuse "a $daemon runs already (process $pid); not touched"
-  done
+  other=$(pgrep --runstates R,S,D,T,I -x "$daemon" | head -1) || true
+  [ -z "$other" ] || refuse "a $daemon runs already (process $other); not touched"
 done
 if ! command -v slurmctld slurmd sbatch munged >/dev/null; then
   command -v apt-get >/dev/null || refuse "not installed, and there is no apt-get"
@@ -31,7 +31,6 @@ if ! command -v slurmctld slurmd sbatch munged >/dev/null; then
   { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
       slurmctld slurmd slurm-client munge; } >/dev/null 2>&1 || refuse "its packages cannot be installed"
 fi
-bash "$(dirname "$0")/down.sh" "$ROOT" 2>/dev/null || true
 getent hosts "$HOST" >/dev/null || echo "127.0.0.1 $HOST" >> /etc/hosts
 
 umask 022
