@@ -2,6 +2,8 @@
 
 
 rule plan:
+    log:
+        "<logs>/plan.txt",
     localrule: True
     params:
         config=lambda wildcards: to_json(STUDY),
@@ -10,3 +12,4 @@ rule plan:
         "what each run asks for, and what it took where it is finished (docs/cluster.md explains the columns)"
     shell:
         "python -m workflow_scripts.settings.bill --config {params.config:q} --results {params.results:q}"
+        " | tee {log:q}"
