@@ -77,7 +77,12 @@ class Study:
         )
         with (self.folder / "snakemake.log").open("a") as log:
             self.process = subprocess.Popen(
-                self.command(*flags), cwd=self.folder, stdout=log, stderr=subprocess.STDOUT, text=True
+                self.command(*flags),
+                cwd=self.folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                start_new_session=True,
             )
         return self.process
 
