@@ -1,8 +1,8 @@
 """One way of decoding behind a pipe: `python decoders.py NAME`, in an environment that holds the decoder.
 
-In: JSON lines {path, budgets, max_pixels}. Out: a JSON line each, {cpu_s, wall_s, numbers, prints}: what getting frames
-floor(i * n / N) of n as uint8 RGB cost this process, the number painted in each frame, and a thumbnail of each; or
-{error}. The first line out names the versions. max_pixels null: frames as large as they are.
+In: JSON lines {path, size, budgets, max_pixels, prints}. Out: a JSON line each, {cpu_s, wall_s, numbers, prints}: what
+getting frames floor(i * n / N) of n as uint8 RGB cost this process, the number painted in each frame and, where asked,
+a thumbnail of each; or {error}. The first line names the version. max_pixels null: frames as large as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 
 BITS = 12
-Decoder = Callable[[str, Sequence[int], int | None], Sequence[np.ndarray]]
+Size = tuple[int, int] | None
+Decoder = Callable[[str, Sequence[int], Size, int | None], Sequence[np.ndarray]]
 
 
 def read_number(image: np.ndarray) -> int:
@@ -40,8 +41,11 @@ def wanted(n: int, budgets: Sequence[int]) -> list[int]:
     return sorted({i * n // budget for budget in budgets for i in range(budget)})
 
 
-def size(width: int, height: int, max_pixels: int | None) -> tuple[int, int]:
-    scale = 1.0 if max_pixels is None else min(1.0, math.sqrt(max_pixels / (width * height)))
+def target_size(width: int, height: int, max_pixels: int | None) -> Size:
+    """What peers are told to scale to; None where they need not scale."""
+    if max_pixels is None or width * height <= max_pixels:
+        return None
+    scale = math.sqrt(max_pixels / (width * height))
     return math.floor(width * scale), math.floor(height * scale)
 
 
@@ -51,7 +55,7 @@ def load_project() -> tuple[Decoder, str]:
 
     from workflow_scripts.frames.decode import decode
 
-    def run(path: str, budgets: Sequence[int], max_pixels: int | None) -> Sequence[np.ndarray]:
+    def run(path: str, budgets: Sequence[int], target: Size, max_pixels: int | None) -> Sequence[np.ndarray]:
         return decode(Path(path), budgets, max_pixels or 10**9).images
 
     return run, f"PyAV {av.__version__}"
@@ -61,20 +65,20 @@ def load_pyav() -> tuple[Decoder, str]:
     """From the first frame to the last wanted one, with what PyAV does when nothing is said."""
     import av
 
-    def run(path: str, budgets: Sequence[int], max_pixels: int | None) -> Sequence[np.ndarray]:
+    def run(path: str, budgets: Sequence[int], target: Size, max_pixels: int | None) -> Sequence[np.ndarray]:
         with av.open(path) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
+            width, height = target or (None, None)
             count = stream.frames
             if not count:  # .webm does not tell
                 count = sum(packet.size > 0 for packet in container.demux(stream))
                 container.seek(0)
             keep = wanted(count, budgets)
-            target = size(stream.width, stream.height, max_pixels)
             images = []
             for number, frame in enumerate(container.decode(stream)):
                 if number == keep[len(images)]:
-                    images.append(frame.to_ndarray(format="rgb24", width=target[0], height=target[1]))
+                    images.append(frame.to_ndarray(format="rgb24", width=width, height=height))
                     if len(images) == len(keep):
                         break
             return images
@@ -85,12 +89,9 @@ def load_pyav() -> tuple[Decoder, str]:
 def load_decord() -> tuple[Decoder, str]:
     import decord
 
-    def run(path: str, budgets: Sequence[int], max_pixels: int | None) -> Sequence[np.ndarray]:
-        reader = decord.VideoReader(path, num_threads=1)
-        if max_pixels is not None:
-            height, width = reader[0].shape[:2]
-            target = size(width, height, max_pixels)
-            reader = decord.VideoReader(path, width=target[0], height=target[1], num_threads=1)
+    def run(path: str, budgets: Sequence[int], target: Size, max_pixels: int | None) -> Sequence[np.ndarray]:
+        width, height = target or (-1, -1)
+        reader = decord.VideoReader(path, width=width, height=height, num_threads=1)
         return list(reader.get_batch(wanted(len(reader), budgets)).asnumpy())
 
     return run, decord.__version__
@@ -104,13 +105,11 @@ def load_torchcodec() -> tuple[Decoder, str]:
 
     torch.set_num_threads(1)
 
-    def run(path: str, budgets: Sequence[int], max_pixels: int | None) -> Sequence[np.ndarray]:
+    def run(path: str, budgets: Sequence[int], target: Size, max_pixels: int | None) -> Sequence[np.ndarray]:
         options: dict[str, Any] = {"num_ffmpeg_threads": 1, "dimension_order": "NHWC"}
+        if target is not None:
+            options["transforms"] = [Resize(target[::-1])]
         decoder = VideoDecoder(path, **options)
-        width, height = decoder.metadata.width, decoder.metadata.height
-        target = size(width, height, max_pixels)
-        if target != (width, height):
-            decoder = VideoDecoder(path, **options, transforms=[Resize(target[::-1])])
         return list(decoder.get_frames_at(wanted(len(decoder), budgets)).data.numpy())
 
     return run, torchcodec.__version__
@@ -129,8 +128,9 @@ def main() -> None:
     for line in sys.stdin:
         task = json.loads(line)
         try:
+            target = target_size(*task["size"], task["max_pixels"])
             wall, cpu = time.perf_counter(), time.process_time()
-            images = run(task["path"], task["budgets"], task["max_pixels"])
+            images = run(task["path"], task["budgets"], target, task["max_pixels"])
             found: dict[str, Any] = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
             found |= {"numbers": [read_number(image) for image in images]}
             found |= {"prints": [thumbnail(image) for image in images] if task["prints"] else []}
