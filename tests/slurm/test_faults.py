@@ -132,10 +132,10 @@ def test_snakemake_killed_and_started_again_while_the_job_runs(study: Study, who
 
 @pytest.fixture
 def small_disk(study: Study) -> Iterator[Path]:
-    """The run's checkpoints on a disk of 12 MB, where one fits."""
+    """The run's checkpoints on a disk of 38 MB, where two of 15 MB fit."""
     folder = study.run / "checkpoints"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)], check=False)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=38m", "tmpfs", str(folder)], check=False)
     if mounted.returncode:
         pytest.skip("a disk cannot be mounted here")
     yield folder
