@@ -14,6 +14,7 @@ from tests.commands import Finished, run
 from tests.footage import X264, write_video
 from workflow_scripts.curation import inventory, manifest, probe, shortlist
 from workflow_scripts.curation.manifest import SCHEMA
+from workflow_scripts.curation.population import Population, read_annotations
 
 SUBSETS = ("0_30_s_academic_v0_1", "30_60_s_youtube_v0_1", "0_30_s_activitynetqa")
 CHOICES = "What is it?\nA. A cat.\nB. A dog.\nPlease respond with only the letter of the correct answer."
@@ -267,3 +268,15 @@ def test_bad_data_sets_fail_at_once(dataset: Path, tmp_path: Path) -> None:
     broken.unlink()
     assert f"{broken} is missing" in take_inventory(copy, output, SUBSETS[0]).stderr
     assert not output.exists()
+
+
+def test_what_cannot_be_placed_is_counted(tmp_path: Path) -> None:
+    folder = tmp_path / "0_30_s_nextqa"
+    folder.mkdir()
+    videos = ["NextQA/1.mp4", "elsewhere/1.mp4", "elsewhere/2.mp4", "other.mp4", "elsewhere/2.mp4"]
+    records = [entry(str(number), video, "q", "a") for number, video in enumerate(videos)]
+    (folder / "a.json").write_text(json.dumps(records))
+    index = read_annotations(tmp_path, "0_30_s_nextqa/a.json", "0_30_s_nextqa", "open_ended", 0).index
+    table = manifest.statistics(Population.of(index), SCHEMA.empty_table(), [])
+    counts = {row["value"]: (row["records"], row["available"]) for row in table if row["dimension"] == "source"}
+    assert counts == {"nextqa": (1, 1), "unplaced:elsewhere": (3, 2), "unplaced:.": (1, 1)}
