@@ -35,7 +35,6 @@ def test_undisturbed_with_its_resources_as_slurm_saw_them(study: Study, whole: S
     job = study.job()
     same(study, whole)
     assert field(job, "TresPerJob") == "gres:gpu:1"
-    assert "gres/gpu=1" in field(job, "TRES")
     assert field(job, "NumNodes") == "1"
     assert field(job, "TimeLimit") == "00:30:00"
     assert field(job, "Requeue") == "1"

@@ -21,7 +21,7 @@ def test_zero2_over_two_nodes_has_the_losses_of_one_process(
     job = study.job()
     assert study.finish() == 0, study.said[-3000:]
     assert field(job, "NumNodes") == "2"
-    assert "gres/gpu=2" in field(job, "TRES")
+    assert field(job, "TresPerJob") == "gres:gpu:2"
     assert study.samples() == whole.samples()
     assert study.losses() == pytest.approx(whole.losses(), rel=2e-3)
     assert study.losses()[:20] == pytest.approx(whole.losses()[:20], rel=1e-5)

@@ -36,9 +36,9 @@ def test_the_smoke_study() -> None:
     assert json.loads((folder / scores).read_text())["rows"]
     rules = {}
     for job in (word.split()[0] for word in said.split("submitted with SLURM jobid ")[1:]):
-        rules[field(job, "Comment").removeprefix("rule_").split("_wildcards")[0]] = field(job, "TRES")
+        rules[field(job, "Comment").removeprefix("rule_").split("_wildcards")[0]] = field(job, "TresPerJob")
     assert {"world", "inventory", "manifest", "store", "spec", "train", "evaluate"} <= set(rules)
-    assert {name for name, resources in rules.items() if "gres/gpu=1" in resources} == {"train", "evaluate"}
+    assert {name for name, resources in rules.items() if resources == "gres:gpu:1"} == {"train", "evaluate"}
     summary = json.loads((folder / f"results/smoke/finetuning/{SUBJECT}/summary.json").read_text())
     assert (summary["samples"], summary["nodes"], summary["gpus"]) == (24, 1, 0)
     assert summary["checkpoint_bytes"] is None or summary["checkpoint_bytes"] > summary["result_bytes"]
