@@ -91,7 +91,7 @@ def read_file(path: Path, data: bytes, format: Format) -> Iterator[Located]:
         for value, start, length in stream_array(path):
             yield _judge(value, start, length, format)
         return
-    decode, between = _ELEMENT.decode, _BETWEEN.match
+    decode, between, new = _ELEMENT.decode, _BETWEEN.match, tuple.__new__
     start, end, choices = 0, data.index(b"[") + 1, format == "multiple_choice"
     for element in elements:
         start = between(data, end).end()  # type: ignore[union-attr]
@@ -105,7 +105,7 @@ def read_file(path: Path, data: bytes, format: Format) -> Iterator[Located]:
         if record is None:
             yield _judge(json.loads(bytes(element)), start, length, format)
         else:
-            yield Located(record, found.video, start, length)
+            yield new(Located, (record, found.video, start, length))  # what Located() does, in half the time
 
 
 def read_record(data: bytes, format: Format) -> Record:

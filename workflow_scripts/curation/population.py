@@ -6,9 +6,11 @@ index, a row a video and format, with the place of the record's bytes, so that t
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,18 @@ INDEX = pa.schema(
 )
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection meanwhile: nothing here makes cycles, and each would walk millions of objects again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 @dataclass(frozen=True)
 class Annotations:
     """What one annotation file holds: number of its elements, rows of the index, rows of the quarantine."""
@@ -58,6 +72,7 @@ class Population:
     records: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)
 
     @classmethod
+    @uncollected()
     def of(cls, index: pa.Table) -> Population:
         """The population of an index, whose rows the videos' `records` name."""
         found = cls()
@@ -82,6 +97,7 @@ def _values(column: pa.ChunkedArray) -> list[Any]:
     return [names[code] for code in whole.indices.to_numpy().tolist()]
 
 
+@uncollected()
 def read_annotations(dataset: Path, name: str, subset: str, format_: Format, seed: int) -> Annotations:
     """Read one annotation file. Of several records of a video, that with the smallest hash stands for it.
 
