@@ -49,7 +49,8 @@ CODECS: dict[str, tuple[str, dict[str, str], int]] = {
 }
 PEER_PACKAGES = ("torch==2.13.0", "torchcodec==0.17.0", "decord==0.6.0", "numpy==2.4.6")
 ONE_CORE = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-PATIENCE_S = 600.0
+STARTING_S, PATIENCE_S, PATIENCE_WITH_LONG_S = 300.0, 90.0, 900.0
+MOST_RESTARTS = 5
 FILM = "docs/_static/medias/getting_started/moviepy_10_minutes/moviepy_10_minutes.zip"
 
 
@@ -60,6 +61,10 @@ class Video:
     name: str
     path: Path
     n_frames: int | None
+
+    @property
+    def long(self) -> bool:
+        return (self.n_frames or 0) > 30 * FPS or self.name == "big_buck_bunny"
 
 
 def paint(width: int, height: int, seed: int = 0) -> Iterator[np.ndarray]:
@@ -144,10 +149,15 @@ class Decoder:
     """One of `workers/decoders.py`, in a process of its own on one core."""
 
     def __init__(self, name: str, python: Path) -> None:
-        self.name = name
+        self.name, self.python = name, python
+        self.restarts = 0
+        self.fault: str | None = None
+        self._start()
+
+    def _start(self) -> None:
         core = max(os.sched_getaffinity(0))
         self.process = subprocess.Popen(
-            [str(python), str(Path(__file__).parent / "workers" / "decoders.py"), name],
+            [str(self.python), str(Path(__file__).parent / "workers" / "decoders.py"), self.name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -155,35 +165,38 @@ class Decoder:
             env=os.environ | dict.fromkeys(ONE_CORE, "1"),
             preexec_fn=lambda: os.sched_setaffinity(0, {core}),
         )
-        told = self._read()
-        self.fault: str | None = told.get("error")
+        told = self._read(STARTING_S)
+        self.fault = told.get("error")
         self.version: str = told.get("version", "")
 
     def decode(self, video: Video, budgets: Sequence[int], max_pixels: int | None) -> dict[str, Any]:
-        assert self.process.stdin is not None
+        """What the worker answers. One that hangs or dies, as decord now and then does, is started anew."""
         if self.fault:
             return {"error": self.fault}
         with av.open(str(video.path)) as container:
             size = container.streams.video[0].width, container.streams.video[0].height
         task = {"path": str(video.path), "budgets": budgets, "max_pixels": max_pixels, "size": size}
-        try:
-            self.process.stdin.write(json.dumps(task | {"prints": video.n_frames is None}) + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            self.fault = "ended"
-            return {"error": self.fault}
-        return self._read()
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(task | {"prints": video.n_frames is None}) + "\n")
+        self.process.stdin.flush()
+        found = self._read(PATIENCE_WITH_LONG_S if video.long else PATIENCE_S)
+        if self.process.poll() is not None:
+            self.restarts += 1
+            if self.restarts < MOST_RESTARTS:
+                self._start()
+            else:
+                self.fault = f"hung or ended {self.restarts} times"
+        return found
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self, patience_s: float) -> dict[str, Any]:
         assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE_S)
+        ready, _, _ = select.select([self.process.stdout], [], [], patience_s)
         line = self.process.stdout.readline() if ready else ""
         if line:
             found: dict[str, Any] = json.loads(line)
             return found
-        self.process.kill()
-        self.fault = "ended" if ready else f"silent for {PATIENCE_S:.0f} s"
-        return {"error": self.fault}
+        self.close()
+        return {"error": "ended" if ready else f"silent for {patience_s:.0f} s"}
 
     def close(self) -> None:
         self.process.kill()
@@ -316,8 +329,7 @@ def main() -> None:
     figures = Figures({}, dict.fromkeys((decoder.name for decoder in decoders), 0), {})
     try:
         for video in videos:
-            long = (video.n_frames or 0) > 30 * FPS or video.name == "big_buck_bunny"
-            repeats = 1 if long else options.repeats
+            repeats = 1 if video.long else options.repeats
             for view in options.views:
                 for budget in BUDGETS:
                     figures.take(decoders, video, view, (budget,), repeats)
@@ -328,6 +340,7 @@ def main() -> None:
         for decoder in decoders:
             decoder.close()
     results.notes["wrong frames"] = figures.wrong_frames
+    results.notes["hung or ended"] = {decoder.name: decoder.restarts for decoder in decoders if decoder.restarts}
     if figures.faults:
         results.notes["not decoded"] = figures.faults
     report(results, figures, videos, options.views)
