@@ -38,9 +38,8 @@ def test_undisturbed_with_its_resources_as_slurm_saw_them(study: Study, whole: S
     assert field(job, "NumNodes") == "1"
     assert field(job, "TimeLimit") == "00:30:00"
     assert field(job, "Requeue") == "1"
-    assert (
-        field(job, "MinMemoryNode") == "10014M"
-    )  # 6,000 and 4,000, 6 for 10^6 parameters, and five steps of 4 x 8 frames of 64 x 64
+    # 6,000 and 4,000 for machine and process, 6 for 10^6 parameters, 8 for five steps of 4 x 8 small frames
+    assert field(job, "MinMemoryNode") == "10014M"
     assert "submitted with SLURM jobid" in study.said
 
 
