@@ -34,7 +34,7 @@ rule fetch:
         study=lambda wildcards: to_json(CONFIGURED),
         table=f"results/{STUDY.study}/curation/fetched.parquet",
     message:
-        "fetching annotations and the sample's videos to " + STUDY.dataset.root
+        f"fetching annotations and the sample's videos to {STUDY.dataset.root}"
     shell:
         f"python -m workflow_scripts.curation.fetch {STUDY_FLAG}" " --output {params.table:q}"
 
@@ -44,7 +44,7 @@ rule fetch_models:
     params:
         study=lambda wildcards: to_json(CONFIGURED),
     message:
-        "fetching models to " + STUDY.hub.models
+        f"fetching models to {STUDY.hub.models}"
     shell:
         f"python -m workflow_scripts.hub.fetch_models {STUDY_FLAG}"
 
@@ -54,7 +54,7 @@ rule fetch_benchmarks:
     params:
         study=lambda wildcards: to_json(CONFIGURED),
     message:
-        "fetching benchmarks to " + STUDY.benchmarks.root
+        f"fetching benchmarks to {STUDY.benchmarks.root}"
     shell:
         f"python -m workflow_scripts.evaluation.fetch_benchmarks {STUDY_FLAG}"
         f" && python -m workflow_scripts.evaluation.fetch_benchmarks {STUDY_FLAG} --check"
