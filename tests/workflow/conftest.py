@@ -1,5 +1,6 @@
 """Run Snakemake as a user does, in a folder of its own."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+# As it was before any test: evaluations take their process off the network for good.
+ENVIRONMENT = dict(os.environ)
 SNAKEMAKE = str(Path(sys.executable).parent / "snakemake")
 Done = subprocess.CompletedProcess[str]
 Snakemake = Callable[..., Done]
@@ -22,7 +25,9 @@ def snakemake_in(folder: Path) -> Snakemake:
             (folder / "overlay.yaml").write_text(overlay)
             files.append(folder / "overlay.yaml")
         command = [SNAKEMAKE, "--snakefile", ROOT / "Snakefile", "--cores", "2", *arguments, "--configfile", *files]
-        return subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            list(map(str, command)), cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False
+        )
 
     return call
 
