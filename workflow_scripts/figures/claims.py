@@ -42,15 +42,16 @@ class Change:
 
     def __str__(self) -> str:
         numbers = f"{self.value:+.1f} [{self.low:+.1f}, {self.high:+.1f}]".replace("-", "\N{MINUS SIGN}")
-        return f"{self.label} {numbers}"
+        return f"{self.label}: {numbers}"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was measured of one claim of the paper. ``claim``: in the paper's sense, our words."""
+    """What was measured of one claim of the paper. ``claim``: in the paper's sense, our words; ``of``: what changed."""
 
     claim: str
     model: str
+    of: str
     measured: tuple[Change, ...]
     verdict: Verdict
 
@@ -76,10 +77,11 @@ def overview(selection: Selection) -> Iterator[Finding]:
     """Claims 1 and 5: gain on video, cost on images, in every model."""
     for model, allocation in itertools.product(selection.models, selection.allocations):
         image, video = (_change(selection, model, allocation, suite) for suite in ("image", "video"))
-        yield Finding("Video-SFT improves video", model, (video,), verdict(video.low > 0, video.high < 0))
+        yield Finding("Video-SFT improves video", model, "suite mean", (video,), verdict(video.low > 0, video.high < 0))
         yield Finding(
             "Video-SFT worsens images, or improves them less than video",
             model,
+            "suite means",
             (image, video),
             verdict(image.high < 0 or above(video, image), image.low > 0 and above(image, video)),
         )
@@ -94,6 +96,7 @@ def architectures(selection: Selection) -> Iterator[Finding]:
         yield Finding(
             f"Image cost falls from {' over '.join(model_label(m) for m in order)}",
             "",
+            "images, by model",
             tuple(images),
             verdict(all(above(b, a) for a, b in pairs), any(above(a, b) for a, b in itertools.combinations(images, 2))),
         )
@@ -108,6 +111,7 @@ def scale(selection: Selection) -> Iterator[Finding]:
         yield Finding(
             "The largest model loses less on images than the smallest",
             "",
+            "images, by model",
             (small, large),
             verdict(above(large, small), above(small, large)),
         )
@@ -125,12 +129,19 @@ def frames(selection: Selection) -> Iterator[Finding]:
             if name in of:
                 first, last = of[name][0], of[name][-1]
                 claim = f"{label} rises with the number of training frames"
-                yield Finding(claim, model, tuple(of[name]), verdict(above(last, first), above(first, last)))
+                yield Finding(
+                    claim,
+                    model,
+                    f"{label}, by training frames",
+                    tuple(of[name]),
+                    verdict(above(last, first), above(first, last)),
+                )
         if "mme" in of:
             changes = of["mme"]
             yield Finding(
                 "MME stays below the base at every number of frames",
                 model,
+                "MME, by training frames",
                 tuple(changes),
                 verdict(all(c.high < 0 for c in changes), any(c.low > 0 for c in changes)),
             )
@@ -141,7 +152,13 @@ def frames(selection: Selection) -> Iterator[Finding]:
                 claim = f"{benchmark_label(name)} rises with the number of frames, then falls"
                 inside = above(peak, first) and above(peak, last)
                 at_an_end = any(all(above(end, change) for change in inner) for end in (first, last))
-                yield Finding(claim, model, tuple(of[name]), verdict(inside, at_an_end))
+                yield Finding(
+                    claim,
+                    model,
+                    f"{benchmark_label(name)}, by training frames",
+                    tuple(of[name]),
+                    verdict(inside, at_an_end),
+                )
 
 
 def hybrid(selection: Selection) -> Iterator[Finding]:
@@ -157,12 +174,13 @@ def hybrid(selection: Selection) -> Iterator[Finding]:
                 yield Finding(
                     f"On {benchmark_label(name)}, budgets from Qwen3-VL-8B are better than 32 and 64 frames",
                     model,
+                    f"{benchmark_label(name)}, by training frames",
                     (own, *others),
                     verdict(all(above(own, c) for c in others), any(above(c, own) for c in others)),
                 )
         video = _change(selection, model, HYBRID, "video")
         claim = "Budgets from Qwen3-VL-8B keep a gain on video"
-        yield Finding(claim, model, (video,), verdict(video.low > 0, video.high < 0))
+        yield Finding(claim, model, "suite mean", (video,), verdict(video.low > 0, video.high < 0))
 
 
 CLAIMS: dict[str, Callable[[Selection], Iterator[Finding]]] = {
@@ -208,7 +226,8 @@ def main() -> None:
         held.add(selection.held_text)
     found = findings(selections)
     rows = [
-        [f.claim, model_label(f.model) if f.model else "", "\n".join(map(str, f.measured)), f.verdict] for f in found
+        [f.claim, model_label(f.model) if f.model else "", "\n".join([f.of, *map(str, f.measured)]), f.verdict]
+        for f in found
     ]
     note = f"{NOTE} {'; '.join(sorted(held))}."
     save_table(["Claim of the paper", "Model", "Measured", "Verdict"], rows, note, arguments.output_stem)
