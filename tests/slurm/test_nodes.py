@@ -14,9 +14,9 @@ def test_zero2_over_two_nodes_has_the_losses_of_one_process(
     recipe["deepspeed"] = "zero2"
     model = study.overlay["models"][MODEL]
     write_spec(study.folder, RESULTS, RUN, {**model, "name": MODEL}, {**recipe, "name": "full"})
-    # Only in what the jobs ask for is the model one of 10^9 parameters: over two GPUs of 22 GB, one a node.
+    # Only in what the jobs ask for is the model one of 10^9 parameters: over two GPUs of 60 GB, one a node.
     model["size_b"] = 1.0
-    study.overlay["compute"] |= {"gpu_memory_gb": 22, "gpus_per_node": 1}
+    study.overlay["compute"] |= {"gpu_memory_gb": 60, "gpus_per_node": 1}
     study.start("--retries", "0")
     job = study.job()
     assert study.finish() == 0, study.said[-3000:]

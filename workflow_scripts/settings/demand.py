@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from .context import geometry, visual_tokens
 from .models import ModelSettings
 from .recipes import RecipeSettings
+from .section import InputError
 from .study import StudySettings
 
 FILL = 0.9
@@ -44,6 +45,7 @@ HOST_MB_A_BILLION = 6_000
 """Memory of each machine for 10^9 parameters: the weights once in float32 and once in bfloat16."""
 LOADED_STEPS = 5
 """Encoded steps that a process and its two loaders hold: one at work, and for each loader one ready, one being made."""
+MOST_GPUS = 1024
 CHECKPOINTS = 3  # two kept, one being written
 
 
@@ -127,7 +129,8 @@ def _activation_bytes(study: StudySettings, model: ModelSettings, recipe: Recipe
 def gpus(study: StudySettings, model: ModelSettings, recipe: RecipeSettings | None = None) -> int:
     """GPUs to train a model by a recipe, the same for every allocation, or without a recipe to run the model.
 
-    0 where `compute.gpu_memory_gb` is null. More GPUs help only where DeepSpeed shards.
+    0 where `compute.gpu_memory_gb` is null. More GPUs help only where DeepSpeed shards. Raises InputError where the run
+    fits on no number of them.
     """
     if study.compute.gpu_memory_gb is None:
         return 0
@@ -138,7 +141,13 @@ def gpus(study: StudySettings, model: ModelSettings, recipe: RecipeSettings | No
         return 1
     most = study.frames.budgets[-1] if _sees(study, model, study.frames.budgets[-1]) else _largest(study, model)
     count = 1
-    while gpu_bytes(study, model, recipe, most, count) > FILL * memory and count < 4096:
+    while (needed := gpu_bytes(study, model, recipe, most, count)) > FILL * memory:
+        if count == MOST_GPUS:
+            raise InputError(
+                f"compute.gpu_memory_gb is {study.compute.gpu_memory_gb:g}; {model.name} on {most} frames, recipe "
+                f"{recipe.name}, needs {needed / FILL / 1e9:.0f} GB of each of {count} GPUs. Take larger GPUs, fewer "
+                f"frames or pixels, a smaller micro_batch_size, activation_checkpointing or deepspeed: zero3"
+            )
         count *= 2
     return count
 

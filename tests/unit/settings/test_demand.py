@@ -35,6 +35,13 @@ def test_nodes(paper: dict[str, Any]) -> None:
     assert (gpus(study, large, full), nodes(study, large, full)) == (32, 8)
 
 
+def test_a_run_that_fits_on_no_number_of_gpus_is_refused(paper: dict[str, Any]) -> None:
+    paper["compute"] = {"gpu_memory_gb": 8}
+    study = load_study(paper)
+    with pytest.raises(InputError, match=r"compute.gpu_memory_gb is 8; qwen2.5-vl-7b on 64 frames, recipe full, needs"):
+        gpus(study, study.models["qwen2.5-vl-7b"], study.recipes["full"])
+
+
 def test_no_gpus(paper: dict[str, Any]) -> None:
     paper["compute"] = {"gpu_memory_gb": None}
     study = load_study(paper)
