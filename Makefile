@@ -13,7 +13,7 @@ UV := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' envs/requirements.txt)
 
 help:
 	@echo "make demo       the miniature study, to its report (15 minutes on two cores)"
-	@echo "make demo-full  every family and size, three seeds (3 hours; docs/miniature.md has the models it needs)"
+	@echo "make demo-full  every family and size, three seeds (up to 3 hours)"
 	@echo "make test       lint, unit tests, and the smoke study"
 	@echo "make test-slurm the tests on a SLURM of three nodes, which it starts on this machine (root, Debian or Ubuntu)"
 	@echo "make lint       format, style and types"
