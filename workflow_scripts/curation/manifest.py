@@ -23,7 +23,7 @@ import pyarrow as pa
 from workflow_scripts.curation import fetched
 from workflow_scripts.curation.annotations import Record
 from workflow_scripts.curation.population import Population, read_chosen, read_index, sample_id
-from workflow_scripts.curation.probing import Probe, probe_all, read_probes
+from workflow_scripts.curation.probing import FOUND, Probe, probe_all, read_probes
 from workflow_scripts.curation.quarantine import Row, read_quarantine, write_quarantine
 from workflow_scripts.curation.sampling import Stratum, Video, draw, stratify, weights
 from workflow_scripts.curation.shortlist import add_draw_arguments, with_reserve
@@ -38,12 +38,7 @@ SCHEMA = pa.schema(
         ("source", pa.string()),
         ("format", pa.string()),
         ("conversations", pa.list_(pa.struct([("from", pa.string()), ("value", pa.string())]))),
-        ("duration_s", pa.float64()),
-        ("fps", pa.float64()),
-        ("n_frames", pa.int32()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("sha256", pa.string()),
+        *FOUND,
     ]
 )
 STATISTICS = ("dimension", "value", "records", "available", "sampled", "turns", "seconds")

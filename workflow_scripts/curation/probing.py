@@ -19,19 +19,16 @@ from workflow_scripts.settings import InputError, cli
 from workflow_scripts.settings.workers import Outcome, each
 from workflow_scripts.video.container import FOLDER_FPS, Unusable, VideoFile, frame_files
 
-PROBES = pa.schema(
-    [
-        ("video", pa.string()),
-        ("reason", pa.string()),
-        ("detail", pa.string()),
-        ("duration_s", pa.float64()),
-        ("fps", pa.float64()),
-        ("n_frames", pa.int32()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("sha256", pa.string()),
-    ]
-)
+FOUND = [
+    ("duration_s", pa.float64()),
+    ("fps", pa.float64()),
+    ("n_frames", pa.int32()),
+    ("width", pa.int32()),
+    ("height", pa.int32()),
+    ("sha256", pa.string()),
+]
+"""Columns of what a Probe holds."""
+PROBES = pa.schema([("video", pa.string()), ("reason", pa.string()), ("detail", pa.string()), *FOUND])
 
 
 @dataclass(frozen=True, slots=True)

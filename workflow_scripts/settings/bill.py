@@ -8,7 +8,7 @@ data are.
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,8 @@ def inference_gpu_hours(study: StudySettings) -> float:
     return total
 
 
-def table(found: Iterable[dict[str, Any]], study: StudySettings) -> Table:
+def table(found: Sequence[dict[str, Any]], study: StudySettings) -> Table:
     """The rows, and their totals."""
-    found = list(found)
     shown = Table(title=f"{study.study}: {len(found)} runs", title_justify="left", show_footer=True, box=SIMPLE)
     total = {name: sum(getattr(row["asked"], name) for row in found) for name in ("gpu_hours", "result_bytes")}
     done = [row["measured"] for row in found if row["measured"]]
@@ -100,8 +99,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     study = load_study(options.config)
     console = Console(width=WIDTH)
-    console.print(table(rows(study, options.results), study))
-    most = max((row["asked"].checkpoint_bytes for row in rows(study, options.results)), default=0.0)
+    found = rows(study, options.results)
+    console.print(table(found, study))
+    most = max((row["asked"].checkpoint_bytes for row in found), default=0.0)
     console.print(
         f"Evaluations: at most {inference_gpu_hours(study):,.0f} GPU-hours, their time limits. Checkpoints are deleted "
         f"when a run ends: the largest run needs {most / GB:,.4g} GB for them.\n"
