@@ -7,14 +7,19 @@ from pydantic import Field, field_validator
 from .benchmarks import Suite
 from .section import Section
 
-Figure = Literal["overview", "architectures", "scale", "frames", "trade_off", "predictors", "hybrid"]
+Figure = Literal[
+    "overview", "architectures", "scale", "frames", "trade_off", "predictors", "hybrid", "abilities", "budget_map"
+]
+FRAMES_AXIS = "budget_map"
+"""The figure that has an axis of evaluation frames."""
 
 
 class ExperimentSettings(Section):
     """All models x allocations x seeds of one recipe, with their base models. Shared runs are computed once."""
 
     figure: Figure = Field(
-        description="Its figure: overview, architectures, scale, frames, trade_off, predictors or hybrid."
+        description="Its figure: overview, architectures, scale, frames, trade_off, predictors, hybrid, abilities or "
+        "budget_map."
     )
     recipe: str = Field(description="Recipe, by name.")
     models: tuple[str, ...] = Field(min_length=1, description="Models, by name.")
@@ -24,7 +29,7 @@ class ExperimentSettings(Section):
     seeds: tuple[int, ...] = Field(min_length=1, description="Seeds of training; one run each.")
     suites: tuple[Suite, ...] = Field(("image", "video"), min_length=1, description="Suites to evaluate.")
     eval_frames: tuple[int, ...] = Field(
-        min_length=1, description="Frames a video in evaluation: one admissible budget."
+        min_length=1, description="Frames a video in evaluation: one admissible budget; several for budget_map alone."
     )
 
     @field_validator("models", "allocations", "seeds", "suites", "eval_frames")

@@ -13,7 +13,7 @@ from .compute import ComputeSettings
 from .context import overflow
 from .dataset import CurationSettings, DatasetSettings
 from .evaluation import AnalysisSettings, EvaluationSettings, FiguresSettings
-from .experiments import ExperimentSettings
+from .experiments import FRAMES_AXIS, ExperimentSettings
 from .frames import FramesSettings
 from .hub import HubSettings
 from .miniature import MiniatureSettings
@@ -146,12 +146,17 @@ def _cross_check(study: StudySettings) -> list[str]:
                 faults.append(f"{key}.suites names {suite!r}; benchmarks.suites.{suite} lists no benchmark")
         for count in experiment.eval_frames:
             frames(f"{key}.eval_frames", count)
-        if len(experiment.eval_frames) > 1:
+        if len(experiment.eval_frames) > 1 and experiment.figure != FRAMES_AXIS:
             faults.append(
                 f"{key}.eval_frames is {_list(experiment.eval_frames)}; the figure has no axis for it, list one"
             )
-        if experiment.figure == "predictors" and len(experiment.models) > 1:
-            faults.append(f"{key}.models is {_list(experiment.models)}; the table is of one model, list one")
+        if experiment.figure in ("predictors", "abilities", "budget_map") and len(experiment.models) > 1:
+            faults.append(f"{key}.models is {_list(experiment.models)}; it is of one model, list one")
+        if experiment.figure == "abilities" and len(experiment.allocations) > 1:
+            faults.append(f"{key}.allocations is {_list(experiment.allocations)}; it is of one allocation, list one")
+        hybrid = [name for name in experiment.allocations if study.uniform_budget(name) is None]
+        if experiment.figure == "budget_map" and hybrid:
+            faults.append(f"{key}.allocations names {_list(hybrid)}; its axis is of uniform allocations, list those")
     return faults
 
 
