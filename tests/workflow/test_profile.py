@@ -53,3 +53,22 @@ def test_attempts_are_the_profiles_not_the_rules() -> None:
     assert "slurm-array-jobs" not in profile
     for path in (ROOT / "rules").glob("*.smk"):
         assert "retries:" not in path.read_text()
+
+
+def test_the_snakefile_is_read_without_torch(tmp_path: Path) -> None:
+    """Each SLURM job reads it twice, and importing torch takes longer than many a job."""
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for name in ("torch", "transformers"):
+        (packages / f"{name}.py").write_text(f"raise ImportError('{name} is imported')\n")
+    command = [SNAKEMAKE, "-n", "--snakefile", ROOT / "Snakefile", "results/paper/curation/inventory.json"]
+    command += ["--configfile", ROOT / "config.yaml"]
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(packages)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

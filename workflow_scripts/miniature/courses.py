@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from workflow_scripts.miniature.lessons import Phase
+if TYPE_CHECKING:  # the Snakefile reads the courses, and lessons brings torch
+    from workflow_scripts.miniature.lessons import Phase
 
 
 @dataclass(frozen=True)
