@@ -23,6 +23,9 @@ def prepare(vlm: VLM, recipe: RecipeSettings) -> tuple[nn.Module, dict[str, str]
     rates = recipe.learning_rates.model_dump()
     for name, parameter in vlm.model.named_parameters():
         parameter.requires_grad_(recipe.method == "full" and rates[part_of_name(vlm, name)] > 0)
+    # Under activation checkpointing transformers has every embedding's output ask for a gradient, which its reentrant
+    # form would need; it would drag the backward pass through a frozen vision tower in vain.
+    vlm.model.enable_input_require_grads = lambda: None  # type: ignore[method-assign]
     model = vlm.model if recipe.method == "full" else _with_adapters(vlm, recipe)
     return model, {name: part_of_name(vlm, name) for name, _ in model.named_parameters()}
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
 from workflow_scripts.settings import ModelSettings
+from workflow_scripts.vlm.flops import Work
 from workflow_scripts.vlm.media import Clip, Images, Media
 
 if TYPE_CHECKING:
@@ -58,6 +59,10 @@ class Family(ABC):
     @abstractmethod
     def prepare_clip(self, vlm: "VLM", clip: Clip) -> Prepared:
         """Turn a sampled clip into model inputs."""
+
+    @abstractmethod
+    def work(self, config: Any, inputs: Mapping[str, Tensor]) -> Work:
+        """Say what one encoded example, without batch dimension, gives the model's layers to do."""
 
     def end_of_turn(self, processor: ProcessorMixin) -> str:
         """Give the token that closes an answer."""

@@ -11,6 +11,7 @@ from transformers import LlavaForConditionalGeneration, PreTrainedModel, Process
 
 from workflow_scripts.settings import InputError, ModelSettings
 from workflow_scripts.vlm.families.base import Family, Part, Prepared
+from workflow_scripts.vlm.flops import Work, text_work
 from workflow_scripts.vlm.media import Clip, Images, Media
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ class Llava15(Family):
         frames = list(torch.from_numpy(clip.frames).permute(0, 3, 1, 2))
         return self._prepare(vlm, frames, stride=vlm.settings.video_pool_stride)
 
+    def work(self, config: Any, inputs: Mapping[str, Tensor]) -> Work:
+        """Every image's features are projected, then pooled."""
+        images = inputs["pixel_values"].shape[0] if "pixel_values" in inputs else 0
+        return clip_work(config, inputs, images, projected=images * clip_cells(config))
+
     def _prepare(self, vlm: "VLM", images: list[Any], stride: int) -> Prepared:
         data = vlm.processor.image_processor(images, return_tensors="pt")  # type: ignore[attr-defined]
         pixels: Tensor = data["pixel_values"]
@@ -71,6 +77,24 @@ class Llava15(Family):
         return Prepared(
             {"pixel_values": pixels, "image_sizes": sizes}, ((height // patch) * (width // patch),) * len(pixels)
         )
+
+
+def clip_cells(config: Any) -> int:
+    """Patches of one image."""
+    return int((config.vision_config.image_size // config.vision_config.patch_size) ** 2)
+
+
+def clip_work(config: Any, inputs: Mapping[str, Tensor], images: int, projected: int) -> Work:
+    """Work of a LLaVA on `images` images, of which `projected` features are projected.
+
+    CLIP's tower adds a class token to each image. Its layers behind the one whose features are taken have no use.
+    """
+    cells, layers, chosen = clip_cells(config), config.vision_config.num_hidden_layers, config.vision_feature_layer
+    used = max(index % (layers + 1) for index in ([chosen] if isinstance(chosen, int) else chosen))
+    unused = {f"vision_tower.encoder.layers.{layer}": 0 for layer in range(used, layers)}
+    rows = {"vision_tower.embeddings": images * cells, "vision_tower": images * (cells + 1)}
+    pairs = {"vision_tower": images * (cells + 1) ** 2}
+    return text_work(inputs, {**unused, **rows, "multi_modal_projector": projected}, {**unused, **pairs})
 
 
 def check_pixels(settings: ModelSettings, key: str, image_size: int) -> None:

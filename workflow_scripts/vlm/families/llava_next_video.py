@@ -13,7 +13,8 @@ from transformers import LlavaNextVideoForConditionalGeneration, PreTrainedModel
 
 from workflow_scripts.settings import ModelSettings
 from workflow_scripts.vlm.families.base import Family, Part, Prepared
-from workflow_scripts.vlm.families.llava_1_5 import check_pixels
+from workflow_scripts.vlm.families.llava_1_5 import check_pixels, clip_cells, clip_work
+from workflow_scripts.vlm.flops import Work
 from workflow_scripts.vlm.media import Clip, Images, Media
 
 if TYPE_CHECKING:
@@ -70,6 +71,14 @@ class LlavaNextVideo(Family):
         stride = vlm.config.spatial_pool_stride
         cells = [edge // processor.patch_size // stride for edge in data["pixel_values_videos"].shape[-2:]]
         return Prepared({"pixel_values_videos": data["pixel_values_videos"]}, (len(clip) * cells[0] * cells[1],))
+
+    def work(self, config: Any, inputs: Mapping[str, Tensor]) -> Work:
+        """A frame's features are pooled, then projected; those of an image's tiles are projected as they are."""
+        tiles = inputs["pixel_values"].shape[:2].numel() if "pixel_values" in inputs else 0
+        frames = inputs["pixel_values_videos"].shape[:2].numel() if "pixel_values_videos" in inputs else 0
+        cells = clip_cells(config)
+        projected = tiles * cells + frames * (int(cells**0.5) // config.spatial_pool_stride) ** 2
+        return clip_work(config, inputs, tiles + frames, projected)
 
     def join(self, key: str, tensors: Sequence[Tensor]) -> Tensor:
         """Pad images to the same number of tiles; put the frames of all videos behind each other.

@@ -16,6 +16,7 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_
 from workflow_scripts.settings import ModelSettings
 from workflow_scripts.vlm.families.base import Family, Part, Prepared, TemporalPositions
 from workflow_scripts.vlm.families.vision_attention import batch_vision_attention
+from workflow_scripts.vlm.flops import Work, text_work
 from workflow_scripts.vlm.media import Clip, Images, Media
 
 if TYPE_CHECKING:
@@ -102,6 +103,21 @@ class Qwen25VL(Family):
         }
         return Prepared(tensors, (int(grid.prod()) // processor.merge_size**2,))
 
+    def work(self, config: Any, inputs: Mapping[str, Tensor]) -> Work:
+        """Patches, attention within windows or frames, merged squares."""
+        vision = config.vision_config
+        merge, window = vision.spatial_merge_size, vision.window_size // vision.patch_size
+        grids = vision_grids(inputs)
+        whole = sum(cells * (height * width) ** 2 for cells, height, width in grids)
+        windows = sum(
+            cells * sum(rows**2 for rows in cut(height, window)) * sum(columns**2 for columns in cut(width, window))
+            for cells, height, width in grids
+        )
+        full = set(vision.fullatt_block_indexes)
+        pairs = {f"visual.blocks.{block}": whole if block in full else windows for block in range(vision.depth)}
+        patches = sum(cells * height * width for cells, height, width in grids)
+        return text_work(inputs, {"visual.merger": patches // merge**2, "visual": patches}, pairs)
+
     def token_tensors(self, vlm: "VLM", input_ids: Tensor) -> dict[str, Tensor]:
         """``mm_token_type_ids``: 0 text, 1 image, 2 video."""
         image_id, video_id = vlm.placeholder_ids
@@ -114,6 +130,18 @@ class Qwen25VL(Family):
         (DeepSpeed casts floating inputs to bfloat16, which rounds the seconds).
         """
         return rope_index(Qwen2_5_VLModel, vlm.config, batch)
+
+
+def vision_grids(inputs: Mapping[str, Tensor]) -> list[tuple[int, int, int]]:
+    """Frame pairs, rows and columns of patches of each image and video of an encoded example."""
+    grids = [inputs[key].tolist() for key in ("image_grid_thw", "video_grid_thw") if key in inputs]
+    return [(cells, height, width) for grid in grids for cells, height, width in grid]
+
+
+def cut(length: int, window: int) -> list[int]:
+    """Lengths of the windows along one side, the last one what is left."""
+    whole, rest = divmod(length, window)
+    return [window] * whole + [rest] * bool(rest)
 
 
 def rope_index(model_class: Any, config: Any, batch: Mapping[str, Tensor]) -> Tensor:

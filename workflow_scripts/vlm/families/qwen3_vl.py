@@ -11,8 +11,9 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import apply_rotary_pos_emb_
 
 from workflow_scripts.settings import ModelSettings
 from workflow_scripts.vlm.families.base import Part, Prepared, TemporalPositions
-from workflow_scripts.vlm.families.qwen2_5_vl import Qwen25VL, rope_index, second_per_grid
+from workflow_scripts.vlm.families.qwen2_5_vl import Qwen25VL, rope_index, second_per_grid, vision_grids
 from workflow_scripts.vlm.families.vision_attention import batch_vision_attention
+from workflow_scripts.vlm.flops import Work, text_work
 from workflow_scripts.vlm.media import Clip
 
 if TYPE_CHECKING:
@@ -83,6 +84,15 @@ class Qwen3VL(Qwen25VL):
         # The whole template entry is replaced, as the model was trained (transformers 5.23 leaves an outer pair of
         # vision marks around it).
         return Prepared(tensors, (tokens,) * cells, {"<|vision_start|><|video_pad|><|vision_end|>": written})
+
+    def work(self, config: Any, inputs: Mapping[str, Tensor]) -> Work:
+        """Patches, attention within frames, merged squares, those of the intermediate layers too."""
+        merged = config.vision_config.spatial_merge_size**2
+        grids = vision_grids(inputs)
+        patches = sum(cells * height * width for cells, height, width in grids)
+        rows = {"visual.merger": patches // merged, "visual.deepstack_merger_list": patches // merged}
+        pairs = {"visual": sum(cells * (height * width) ** 2 for cells, height, width in grids)}
+        return text_work(inputs, {**rows, "visual": patches}, pairs)
 
     def position_ids(self, vlm: "VLM", batch: Mapping[str, Tensor]) -> Tensor:
         """Three rows (time, height, width) ``[3, B, L]``, by the model's own rule."""
