@@ -20,7 +20,7 @@ try:
 except InputError as error:
     raise WorkflowError(*str(error).splitlines()) from None
 
-SUBJECT = r"(base|blind)/{model}|tuned/{recipe}/{model}/{allocation}/seed-\d+"
+SUBJECT = r"(base|blind)/{model}{view}?|tuned/{recipe}/{model}/{allocation}/seed-\d+"
 
 
 def any_of(names):
@@ -51,7 +51,7 @@ def miniature_predictors():
 wildcard_constraints:
     **NAMES,
     miniature_predictor=any_of(miniature_predictors()),
-    subject=SUBJECT.format(**NAMES),
+    subject=SUBJECT.format(view=any_of(f"/{view}" for view in plan.views(STUDY)), **NAMES),
     predictor=any_of(STUDY.budgets.predictors),
     benchmark=any_of(STUDY.benchmarks.registry),
     suite="(image|video)",
@@ -155,10 +155,11 @@ def evaluated_model(wildcards):
     return to_json(plan.evaluated_model(STUDY, subject, folder))
 
 
-def temporal_positions(wildcards):
-    """Temporal positions of an evaluation: a tuned model's recipe's, a base model's from section evaluation."""
-    run = plan.Subject.parse(wildcards.subject).run
-    return STUDY.recipes[run.recipe].temporal_positions if run else STUDY.evaluation.temporal_positions
+def view_flags(wildcards):
+    """The flags that show an evaluation's videos as its run was trained, or as the runs beside a base model were."""
+    view = plan.view(STUDY, plan.Subject.parse(wildcards.subject))
+    flags = ["--temporal-positions", view.temporal_positions]
+    return flags if view.total_pixels is None else [*flags, "--total-pixels", view.total_pixels]
 
 
 def base_model(wildcards):

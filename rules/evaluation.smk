@@ -51,7 +51,7 @@ rule evaluate:
         store=lambda wildcards, input: ["--store", *input.store] if input.store else [],
         blind=lambda wildcards: "--blind" if wildcards.subject.startswith("blind/") else "",
         batch_size=STUDY.evaluation.batch_size,
-        temporal_positions=temporal_positions,
+        view=view_flags,
         device=STUDY.compute.device,
         folder=subpath(output.scores, parent=True),
     message:
@@ -60,5 +60,5 @@ rule evaluate:
         "python -m workflow_scripts.evaluation.evaluate --model {params.model:q} --suite {wildcards.suite}"
         " --benchmarks {params.benchmarks:q} --tasks {params.tasks:q} --root {params.root:q} {params.store:q}"
         " --frames {wildcards.frames} {params.blind} --batch-size {params.batch_size} --device {params.device}"
-        " --threads {threads} --temporal-positions {params.temporal_positions} --output {params.folder:q}"
+        " --threads {threads} {params.view} --output {params.folder:q}"
         " > {log:q} 2>&1"

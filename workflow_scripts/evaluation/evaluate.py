@@ -143,6 +143,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, help="CPU threads; by default as many as torch takes")
     parser.add_argument("--temporal-positions", choices=("real_time", "integer_rate", "constant"), default="real_time")
+    parser.add_argument("--total-pixels", type=int, help="pixels of all frames of a clip; by default of each frame")
     parser.add_argument("--output", type=Path, required=True, help="folder")
     arguments = parser.parse_args()
     for benchmark in arguments.benchmarks:
@@ -168,6 +169,7 @@ def main() -> None:
         arguments.model,
         device=device,
         temporal_positions=arguments.temporal_positions,
+        total_pixels=arguments.total_pixels,
         spread=True,
     )
     model = Answerer(
@@ -185,6 +187,7 @@ def main() -> None:
         "frames": arguments.frames,
         "blind": arguments.blind,
         "temporal_positions": arguments.temporal_positions,
+        "total_pixels": arguments.total_pixels,
         "versions": {name: version(name) for name in PACKAGES},
         "commits": {one.name: sources.commit(one, tasks[one.name]) for one in arguments.benchmarks},
         "startup_seconds": round(time.monotonic() - began, 3),

@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -128,11 +129,12 @@ def _train(
     samples, left_out = split_quarantined(
         read_samples(Path(spec.manifest.path), Path(spec.budgets.path)), clips.videos, quarantined_videos(store)
     )
-    reader = load(spec.model, temporal_positions=spec.recipe.temporal_positions, with_model=False)
+    view = asdict(spec.recipe.view)
+    reader = load(spec.model, **view, with_model=False)
     dataset = VideoConversations(samples, clips, reader)
     dataset.check_longest()
 
-    vlm = load(spec.model, dtype=training_dtype(spec), temporal_positions=spec.recipe.temporal_positions)
+    vlm = load(spec.model, dtype=training_dtype(spec), **view)
     model, part_of = prepare(vlm, spec.recipe)
     trainable = count_trainable(model, part_of, spec.recipe)
     log = RunLog(folder / "log.jsonl")

@@ -21,7 +21,8 @@ Each of these can be set by hand, rule by rule: `--set-resources train:mem_mb=20
 import math
 from dataclasses import dataclass
 
-from .context import geometry, visual_tokens
+from .context import frame_pixels, geometry, visual_tokens
+from .families import FAMILIES
 from .models import ModelSettings
 from .recipes import RecipeSettings
 from .section import InputError
@@ -34,8 +35,6 @@ OPERATIONS_A_SECOND = 75e12
 TEXT_TOKENS = 400
 """Tokens of a conversation of LLaVA-Video-178K beside its clip: captions are a few hundred words."""
 VOCABULARY = 152_000
-VISION_B = {"qwen2.5-vl": 0.67, "qwen3-vl": 0.58, "llava-next-video": 0.30, "llava-1.5": 0.30}
-"""Parameters of each family's vision tower, in 10^9."""
 ADAPTERS = 1 / 40
 INFERENCE_BYTES = 2.0
 INFERENCE_SPARE = 1.25
@@ -87,7 +86,7 @@ def training(study: StudySettings, model: ModelSettings, recipe: RecipeSettings,
     return Demand(
         gpus=count,
         nodes=machines,
-        tokens=visual_tokens(model, most, study.frames.max_pixels),
+        tokens=_tokens(study, model, recipe, most),
         gpu_bytes=gpu_bytes(study, model, recipe, most, count),
         host_mb=host_mb(study, model, recipe, most),
         hours=hours,
@@ -113,7 +112,7 @@ def gpu_bytes(
 
 def _activation_bytes(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, most_frames: int) -> float:
     """Of one micro-batch of the longest sequences, in bfloat16."""
-    seen = visual_tokens(model, most_frames, study.frames.max_pixels) or 0
+    seen = _tokens(study, model, recipe, most_frames) or 0
     tokens = recipe.micro_batch_size * (seen + TEXT_TOKENS)
     width = (128 * model.size_b * 1e9 / 12) ** (1 / 3)
     layers = width / 128
@@ -139,7 +138,7 @@ def gpus(study: StudySettings, model: ModelSettings, recipe: RecipeSettings | No
         return 2 ** math.ceil(math.log2(max(model.size_b * 1e9 * INFERENCE_BYTES * INFERENCE_SPARE / memory, 1)))
     if recipe.deepspeed is None:
         return 1
-    most = study.frames.budgets[-1] if _sees(study, model, study.frames.budgets[-1]) else _largest(study, model)
+    most = _largest(study, model, recipe)
     count = 1
     while (needed := gpu_bytes(study, model, recipe, most, count)) > FILL * memory:
         if count == MOST_GPUS:
@@ -152,14 +151,15 @@ def gpus(study: StudySettings, model: ModelSettings, recipe: RecipeSettings | No
     return count
 
 
-def _sees(study: StudySettings, model: ModelSettings, count: int) -> bool:
-    tokens = visual_tokens(model, count, study.frames.max_pixels)
-    return tokens is None or tokens <= model.max_length
+def _tokens(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, count: int) -> int | None:
+    """Most visual tokens of a clip of `count` frames."""
+    return visual_tokens(model, count, study.frames.max_pixels, recipe.total_pixels)
 
 
-def _largest(study: StudySettings, model: ModelSettings) -> int:
+def _largest(study: StudySettings, model: ModelSettings, recipe: RecipeSettings) -> int:
     """The largest admissible budget that a model's context holds, at least the smallest of all."""
-    return max([count for count in study.frames.budgets if _sees(study, model, count)] or [study.frames.budgets[0]])
+    budgets = study.frames.budgets
+    return max([n for n in budgets if (_tokens(study, model, recipe, n) or 0) <= model.max_length] or [budgets[0]])
 
 
 def nodes(study: StudySettings, model: ModelSettings, recipe: RecipeSettings) -> int:
@@ -171,8 +171,9 @@ def host_mb(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, 
     """Memory of each machine in training, in MB."""
     processes, machines = max(gpus(study, model, recipe), 1), nodes(study, model, recipe)
     cut = geometry(model)
-    # LLaVA scales every frame to one size
-    pixels = (cut.grid * cut.side) ** 2 if cut and cut.grid else min(model.video_max_pixels, study.frames.max_pixels)
+    stored = study.frames.max_pixels
+    most = min(model.video_max_pixels, stored)
+    pixels = frame_pixels(cut, model, most_frames, stored, recipe.total_pixels) if cut else most
     step = recipe.batch_size / machines * most_frames * pixels * 3 * 4 / 1e6
     here = processes // machines
     return round(HOST_MB + PROCESS_MB * here + HOST_MB_A_BILLION * model.size_b + LOADED_STEPS * step)
@@ -185,8 +186,8 @@ def memory_mb(model: ModelSettings) -> int:
 
 def training_hours(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, frames: float) -> float:
     """Hours of a training run on its GPUs; without GPUs as on one."""
-    seen = visual_tokens(model, round(frames), study.frames.max_pixels) or 0
-    vision = VISION_B[model.family] if model.size_b > 1 else 0.0
+    seen = _tokens(study, model, recipe, round(frames)) or 0
+    vision = FAMILIES[model.family].vision_b if model.size_b > 1 else 0.0
     cut = geometry(model)
     patches = seen * (cut.merge * cut.pool) ** 2 if cut else 0
     work = (model.size_b - vision) * (seen + TEXT_TOKENS) + vision * patches

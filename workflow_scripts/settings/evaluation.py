@@ -2,7 +2,6 @@
 
 from pydantic import Field
 
-from .recipes import TemporalPositions
 from .section import Section
 
 
@@ -10,9 +9,6 @@ class EvaluationSettings(Section):
     """One process evaluates one model on one suite."""
 
     batch_size: int = Field(8, ge=1, description="Questions generated together.")
-    temporal_positions: TemporalPositions = Field(
-        "real_time", description="Temporal positions for base models; a tuned model keeps its recipe's."
-    )
 
 
 class AnalysisSettings(Section):

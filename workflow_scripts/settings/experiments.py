@@ -8,20 +8,37 @@ from .benchmarks import Suite
 from .section import Section
 
 Figure = Literal[
-    "overview", "architectures", "scale", "frames", "trade_off", "predictors", "hybrid", "abilities", "budget_map"
+    "overview",
+    "architectures",
+    "scale",
+    "frames",
+    "trade_off",
+    "predictors",
+    "hybrid",
+    "abilities",
+    "budget_map",
+    "confounders",
 ]
 FRAMES_AXIS = "budget_map"
 """The figure that has an axis of evaluation frames."""
 
 
 class ExperimentSettings(Section):
-    """All models x allocations x seeds of one recipe, with their base models. Shared runs are computed once."""
+    """All models x allocations x seeds of one recipe and its variants, with their base models.
+
+    Shared runs are computed once.
+    """
 
     figure: Figure = Field(
-        description="Its figure: overview, architectures, scale, frames, trade_off, predictors, hybrid, abilities or "
-        "budget_map."
+        description="Its figure: overview, architectures, scale, frames, trade_off, predictors, hybrid, abilities, "
+        "budget_map or confounders."
     )
     recipe: str = Field(description="Recipe, by name.")
+    variants: tuple[str, ...] = Field(
+        (),
+        description="Further recipes, by name, that differ from it in what the figure compares: for confounders "
+        "temporal_positions and total_pixels.",
+    )
     models: tuple[str, ...] = Field(min_length=1, description="Models, by name.")
     allocations: tuple[str, ...] = Field(
         min_length=1, description="Allocations: uniform-<budget>, hybrid-dinov2 or hybrid-<predictor>."
@@ -32,7 +49,12 @@ class ExperimentSettings(Section):
         min_length=1, description="Frames a video in evaluation: one admissible budget; several for budget_map alone."
     )
 
-    @field_validator("models", "allocations", "seeds", "suites", "eval_frames")
+    @property
+    def recipes(self) -> tuple[str, ...]:
+        """The recipe, then its variants."""
+        return (self.recipe, *self.variants)
+
+    @field_validator("variants", "models", "allocations", "seeds", "suites", "eval_frames")
     @classmethod
     def _distinct(cls, values: tuple[object, ...]) -> tuple[object, ...]:
         twice = [value for value in dict.fromkeys(values) if values.count(value) > 1]

@@ -1,19 +1,22 @@
 """The models of the study."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from .families import FAMILIES, known_family
 from .section import Section
 
-Family = Literal["qwen2.5-vl", "qwen3-vl", "llava-next-video", "llava-1.5"]
+Family = Annotated[str, AfterValidator(known_family)]
 
 
 class ModelSettings(Section):
     """One model: where its weights are, and what it sees. The same in training, prediction and evaluation."""
 
     name: str = Field(description="The model's name in paths and figures; the key in the configuration.")
-    family: Family = Field(description="Architecture: qwen2.5-vl, qwen3-vl, llava-next-video or llava-1.5.")
+    family: Family = Field(
+        description=f"Architecture: {', '.join(FAMILIES)}.", json_schema_extra={"enum": list(FAMILIES)}
+    )
     source: str = Field(
         min_length=1, description="Repository on the model hub, or a local folder that transformers' Auto classes load."
     )
@@ -38,6 +41,6 @@ class ModelSettings(Section):
     def _pixels(self) -> "ModelSettings":
         if self.min_pixels is not None and self.min_pixels > self.max_pixels:
             raise ValueError(f"min_pixels is {self.min_pixels}; expected at most max_pixels, {self.max_pixels}")
-        if self.video_pool_stride > 1 and self.family != "llava-1.5":
+        if self.video_pool_stride > 1 and FAMILIES[self.family].geometry.pool:
             raise ValueError(f"video_pool_stride is {self.video_pool_stride}; expected 1 for family {self.family}")
         return self

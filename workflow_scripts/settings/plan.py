@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from .models import ModelSettings
+from .recipes import View
 from .study import StudySettings
 
 
@@ -23,18 +24,22 @@ class Run:
 
 @dataclass(frozen=True)
 class Subject:
-    """What an evaluation is of, read from the part of its path before the suite."""
+    """What an evaluation is of, read from the part of its path before the suite.
+
+    view: how videos are shown to a base model where that is not the default, as `View.name` says.
+    """
 
     kind: str
     model: str
     run: Run | None
+    view: str = ""
 
     @classmethod
     def parse(cls, path: str) -> "Subject":
-        """Read `base/<model>`, `blind/<model>` or `tuned/<recipe>/<model>/<allocation>/seed-<seed>`."""
+        """Read `{base,blind}/<model>[/<view>]` or `tuned/<recipe>/<model>/<allocation>/seed-<seed>`."""
         kind, *rest = path.split("/")
         if kind != "tuned":
-            return cls(kind, rest[0], None)
+            return cls(kind, rest[0], None, *rest[1:])
         recipe, model, allocation, seed = rest
         return cls(kind, model, Run(recipe, model, allocation, int(seed.removeprefix("seed-"))))
 
@@ -42,9 +47,10 @@ class Subject:
 def runs(study: StudySettings, figure: str | None = None) -> list[Run]:
     """Runs of one figure's experiment, or of all of them, each once."""
     found = [
-        Run(experiment.recipe, model, allocation, seed)
+        Run(recipe, model, allocation, seed)
         for experiment in study.experiments
         if figure in (None, experiment.figure)
+        for recipe in experiment.recipes
         for model in experiment.models
         for allocation in experiment.allocations
         for seed in experiment.seeds
@@ -53,17 +59,40 @@ def runs(study: StudySettings, figure: str | None = None) -> list[Run]:
 
 
 def evaluations(study: StudySettings, figure: str | None = None) -> list[str]:
-    """Folders under results/<study>/ of the evaluations of one figure's experiment, or of all, each once."""
+    """Folders under results/<study>/ of the evaluations of one figure's experiment, or of all, each once.
+
+    A base model is shown videos as the runs beside it are: once for each view of the experiment's recipes. Images have
+    no views.
+    """
     found = []
     for experiment in study.experiments:
         if figure not in (None, experiment.figure):
             continue
-        subjects = [f"{kind}/{model}" for kind in ("base", "blind") for model in experiment.models]
-        subjects += [f"tuned/{run.path}" for run in runs(study, experiment.figure)]
+        tuned = [f"tuned/{run.path}" for run in runs(study, experiment.figure)]
         for suite in experiment.suites:
+            views = [""] if suite == "image" else [study.recipes[name].view.name for name in experiment.recipes]
+            bases = [
+                "/".join(filter(None, (kind, model, view)))
+                for kind in ("base", "blind")
+                for model in experiment.models
+                for view in views
+            ]
             for frames in [1] if suite == "image" else experiment.eval_frames:
-                found += [f"evaluation/{subject}/{suite}/frames-{frames}" for subject in subjects]
+                found += [f"evaluation/{subject}/{suite}/frames-{frames}" for subject in (*bases, *tuned)]
     return list(dict.fromkeys(found))
+
+
+def views(study: StudySettings) -> list[str]:
+    """Names of the recipes' views, without the default's, each once."""
+    return list(dict.fromkeys(recipe.view.name for recipe in study.recipes.values() if recipe.view.name))
+
+
+def view(study: StudySettings, subject: Subject) -> View:
+    """How videos are shown in an evaluation: as in the training of its run, or as a base model's place says."""
+    if subject.run is not None:
+        return study.recipes[subject.run.recipe].view
+    known = {recipe.view.name: recipe.view for recipe in study.recipes.values()} | {"": View()}
+    return known[subject.view]
 
 
 def allocations(study: StudySettings, figure: str | None = None) -> list[str]:

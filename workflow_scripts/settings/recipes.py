@@ -1,5 +1,6 @@
 """How a run trains."""
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -7,6 +8,21 @@ from pydantic import Field, field_validator, model_validator
 from .section import Section
 
 TemporalPositions = Literal["real_time", "integer_rate", "constant"]
+
+
+@dataclass(frozen=True)
+class View:
+    """How videos are shown to a model: the same in its training, its evaluation and that of the base beside it."""
+
+    temporal_positions: TemporalPositions = "real_time"
+    total_pixels: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What is not as by default, as part of a path: `integer_rate`, `total-802816`; empty for the default."""
+        positions = "" if self.temporal_positions == "real_time" else self.temporal_positions
+        pixels = "" if self.total_pixels is None else f"total-{self.total_pixels}"
+        return "-".join(filter(None, (positions, pixels)))
 
 
 class LearningRates(Section):
@@ -51,6 +67,12 @@ class RecipeSettings(Section):
         description="Temporal positions of video tokens, in training and evaluation. real_time: from the timestamps; "
         "integer_rate: truncated to an integer as transformers <= 5.17 did; constant: the processor's fixed rate.",
     )
+    total_pixels: int | None = Field(
+        None,
+        ge=1,
+        description="Pixels of all frames of a clip together, in training and evaluation, divided evenly: more frames "
+        "are smaller ones. null: a frame has its model's video_max_pixels at every budget.",
+    )
     deepspeed: Literal["zero2", "zero3"] | None = Field(
         "zero3", description="DeepSpeed stage. null: without DeepSpeed."
     )
@@ -60,6 +82,11 @@ class RecipeSettings(Section):
     snapshots: tuple[int, ...] = Field(
         (), description="Percentages of the steps after which weights are kept under snapshots/."
     )
+
+    @property
+    def view(self) -> View:
+        """How its runs, and the base models beside them, are shown videos."""
+        return View(self.temporal_positions, self.total_pixels)
 
     @field_validator("snapshots")
     @classmethod

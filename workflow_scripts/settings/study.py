@@ -7,27 +7,21 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from .axis import mixed
 from .benchmarks import BenchmarksSettings
 from .budgets import BudgetsSettings
 from .compute import ComputeSettings
-from .context import overflow
+from .context import indivisible, overflow
 from .dataset import CurationSettings, DatasetSettings
 from .evaluation import AnalysisSettings, EvaluationSettings, FiguresSettings
 from .experiments import FRAMES_AXIS, ExperimentSettings
+from .families import FAMILIES
 from .frames import FramesSettings
 from .hub import HubSettings
 from .miniature import MiniatureSettings
 from .models import ModelSettings
 from .recipes import RecipeSettings
 from .section import InputError, Section, names_from_keys
-
-PROJECTOR_LAYERS = {
-    "qwen2.5-vl": ("0", "2"),
-    "qwen3-vl": ("linear_fc1", "linear_fc2"),
-    "llava-next-video": ("linear_1", "linear_2"),
-    "llava-1.5": ("linear_1", "linear_2"),
-}
-"""Linear layers of each family's projector, by the last part of their name."""
 
 
 class StudySettings(Section):
@@ -131,9 +125,13 @@ def _cross_check(study: StudySettings) -> list[str]:
             faults.append(f"{key} is listed twice; expected one experiment a figure")
         seen.add(experiment.figure)
         known(f"{key}.recipe", experiment.recipe, study.recipes)
+        for name in experiment.variants:
+            known(f"{key}.variants", name, study.recipes)
+        faults += mixed(experiment, study.models, study.recipes)
         for name in experiment.models:
             known(f"{key}.models", name, study.models)
-            faults += _unreached_projector(key, study.recipes.get(experiment.recipe), study.models.get(name))
+            for recipe in experiment.recipes:
+                faults += _unreached_projector(key, study.recipes.get(recipe), study.models.get(name))
         for allocation in experiment.allocations:
             budget = study.uniform_budget(allocation)
             if budget is None:
@@ -170,17 +168,24 @@ def _overflows(study: StudySettings, experiment: ExperimentSettings) -> list[str
     if "video" in experiment.suites:
         shown |= {f"{key}.eval_frames": max(experiment.eval_frames)}
     models = [study.models[name] for name in experiment.models if name in study.models]
-    pixels = study.frames.max_pixels
-    return [
-        fault for model in models for where, count in shown.items() for fault in overflow(where, model, count, pixels)
-    ]
+    totals = {name: study.recipes[name].total_pixels for name in experiment.recipes if name in study.recipes}
+    stored = study.frames.max_pixels
+    faults = []
+    for model in models:
+        for total in dict.fromkeys(totals.values()):
+            for where, count in shown.items():
+                faults += overflow(where, model, count, stored, total)
+        for name, total in totals.items():
+            if total is not None:
+                faults += indivisible(f"{key}: recipes.{name}", model, max(shown.values()), total)
+    return faults
 
 
 def _unreached_projector(key: str, recipe: RecipeSettings | None, model: ModelSettings | None) -> list[str]:
     """The fault of a recipe that gives the projector a rate but, by its targets, no low-rank adapter."""
     if recipe is None or model is None or recipe.method != "lora" or recipe.learning_rates.projector == 0:
         return []
-    layers = PROJECTOR_LAYERS[model.family]
+    layers = FAMILIES[model.family].projector
     if set(layers) & set(recipe.lora.targets):
         return []
     return [

@@ -10,8 +10,10 @@ from transformers.integrations import is_deepspeed_zero3_enabled
 from transformers.utils import logging
 
 from workflow_scripts.settings import InputError, ModelSettings
+from workflow_scripts.settings.families import FAMILIES
+from workflow_scripts.settings.recipes import TemporalPositions
 from workflow_scripts.vlm.conversation import Skeleton
-from workflow_scripts.vlm.families import Family, TemporalPositions, get_family
+from workflow_scripts.vlm.families import Family, get_family
 
 
 @dataclass
@@ -25,6 +27,7 @@ class VLM:
         processor: tokenizer, image processor, video processor and chat template.
         config: the model's configuration.
         temporal_positions: how real time becomes temporal positions.
+        total_pixels: pixels of all frames of a clip together, divided evenly; None: a frame has ``video_max_pixels``.
         skeletons: rendered chat templates, by roles and media; filled on first use.
         option_ids: tokens of answer options; filled on first use.
     """
@@ -35,6 +38,7 @@ class VLM:
     processor: ProcessorMixin
     config: Any
     temporal_positions: TemporalPositions = "real_time"
+    total_pixels: int | None = None
     skeletons: dict[Any, Skeleton] = field(default_factory=dict, repr=False)
     option_ids: dict[str, int] = field(default_factory=dict, repr=False)
 
@@ -67,6 +71,7 @@ def load(
     dtype: torch.dtype | None = None,
     adapter: Path | None = None,
     temporal_positions: TemporalPositions = "real_time",
+    total_pixels: int | None = None,
     with_model: bool = True,
     spread: bool = False,
 ) -> VLM:
@@ -78,13 +83,20 @@ def load(
         dtype: overrides the settings' precision.
         adapter: folder of a LoRA adapter, merged into the weights.
         temporal_positions: ``real_time``, ``integer_rate`` or ``constant``.
+        total_pixels: pixels of all frames of a clip together; None: a frame has the settings' at every budget.
         with_model: False for the processor alone, as data workers need it.
         spread: whether a model on ``cuda`` is shared out over all visible GPUs, layer by layer. For inference only.
 
     Raises:
-        InputError: the source is missing or of another family, or a spread model is larger than the GPUs.
+        InputError: the source is missing or of another family, a spread model is larger than the GPUs, or pixels are to
+            be divided where every frame is scaled to one size.
     """
     family = get_family(settings.family)
+    if total_pixels is not None and FAMILIES[settings.family].geometry.grid:
+        raise InputError(
+            f"model {settings.name}: total_pixels is {total_pixels}; expected none, since family {settings.family} "
+            "scales every frame to one size"
+        )
     source = settings.source
     logging.disable_progress_bar()
     where = f"model {settings.name}: source {source}"
@@ -93,10 +105,11 @@ def load(
     try:
         config = AutoConfig.from_pretrained(source, trust_remote_code=False, **revision)
         if config.model_type != family.model_type:
-            raise InputError(f"{where} is of type {config.model_type}; expected {family.model_type} ({family.name})")
+            expected = f"{family.model_type} ({settings.family})"
+            raise InputError(f"{where} is of type {config.model_type}; expected {expected}")
         processor = AutoProcessor.from_pretrained(source, trust_remote_code=False, **revision)
         family.configure(processor, config, settings)
-        vlm = VLM(settings, family, None, processor, config, temporal_positions)  # type: ignore[arg-type]
+        vlm = VLM(settings, family, None, processor, config, temporal_positions, total_pixels)  # type: ignore[arg-type]
         if not with_model:
             return vlm
         model = family.model_class.from_pretrained(

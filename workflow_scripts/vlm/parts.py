@@ -31,4 +31,4 @@ def part_of(vlm: VLM, name: str) -> Part:
     for piece, part in vlm.family.part_names.items():
         if f".{piece}." in dotted:
             return part
-    raise InputError(f"model {vlm.settings.name}: parameter {name} belongs to no part of family {vlm.family.name}")
+    raise InputError(f"model {vlm.settings.name}: parameter {name} belongs to no part of family {vlm.settings.family}")

@@ -45,6 +45,7 @@ def test_allocations(paper: dict[str, Any]) -> None:
     [
         ("base/qwen2.5-vl-7b", Subject("base", "qwen2.5-vl-7b", None)),
         ("blind/llava-1.5-7b", Subject("blind", "llava-1.5-7b", None)),
+        ("base/qwen2.5-vl-7b/integer_rate", Subject("base", "qwen2.5-vl-7b", None, "integer_rate")),
         (
             "tuned/full/qwen2.5-vl-7b/hybrid-qwen2.5-vl-3b/seed-3",
             Subject("tuned", "qwen2.5-vl-7b", Run("full", "qwen2.5-vl-7b", "hybrid-qwen2.5-vl-3b", 3)),

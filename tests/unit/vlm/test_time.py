@@ -1,4 +1,12 @@
-"""Temporal positions against exact arithmetic on frame numbers."""
+"""Temporal positions against exact arithmetic on frame numbers.
+
+Derived from the descriptions, not from the code: Qwen2.5-VL's report (arXiv 2502.13923, section 2.1.2) aligns temporal
+ids with absolute time by the interval between them. The published configuration has two positions a second and two
+frames a pair, so pair k of frames that follow each other by d seconds stands at floor(2 * 2d * k) after the position
+where the video starts, for every patch of the pair; rows and columns count from there, and the text goes on after the
+larger of them. transformers up to 5.17 multiplied by the whole seconds of a pair, floor(2d), instead, and a caller who
+passes no rate gets 24 frames a second.
+"""
 
 import re
 from collections.abc import Callable
@@ -17,7 +25,7 @@ from workflow_scripts.vlm.media import Clip
 
 from .conftest import DIALOGUE
 
-SECONDS = (4, 6, 8, 10, 16, 31, 32, 33, 60, 120)
+SECONDS = (4, 6, 7, 8, 9, 10, 15, 16, 17, 31, 32, 33, 60, 90, 120)
 BUDGETS = (8, 16, 32, 64)
 FPS = Fraction(30000, 1001)
 
@@ -67,14 +75,32 @@ def test_qwen25_positions(timed: VLM, seconds: int, budget: int) -> None:
     assert torch.equal(positions[:, :before], torch.arange(before).expand(3, -1))
 
 
-def test_the_rounding_collapses_where_it_is_known_to(settings_of: Callable[[str], ModelSettings]) -> None:
-    """64 frames of a clip under 32 s all get the same time, as in transformers up to 5.17."""
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_the_rounding_collapses_where_it_is_known_to(settings_of: Callable[[str], ModelSettings], budget: int) -> None:
+    """More than two sampled frames a second: all frames get one time. 64 under 32 s, 32 under 16 s, 16 under 8 s."""
     rounded = load(settings_of("qwen2.5-vl"), temporal_positions="integer_rate", with_model=False)
-    for seconds, collapsed in ((30, True), (34, False)):
-        encoded = encode(rounded, Example(DIALOGUE[:2], sampled(seconds, 64)), supervise=True)
-        video = encoded["mm_token_type_ids"] == 2
-        positions = collate(rounded, [encoded])["position_ids"][0, 0, video]
-        assert (len(positions.unique()) == 1) == collapsed
+    collapsed = set()
+    for seconds in sorted({*SECONDS, budget // 2 - 1, budget // 2 + 1} - {3, budget // 2}):
+        encoded = encode(rounded, Example(DIALOGUE[:2], sampled(seconds, budget)), supervise=True)
+        positions = collate(rounded, [encoded])["position_ids"][0, 0, encoded["mm_token_type_ids"] == 2]
+        if len(positions.unique()) == 1:
+            collapsed.add(seconds)
+        else:
+            assert len(positions.unique()) == budget // 2
+    limits = {64: 32, 32: 16, 16: 8, 8: 4}
+    assert collapsed == {seconds for seconds in (*SECONDS, budget // 2 - 1) if 4 <= seconds < limits[budget]}
+
+
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_a_constant_rate_is_blind_to_length(settings_of: Callable[[str], ModelSettings], budget: int) -> None:
+    """The same spacing for every clip: six pairs a position at 24 frames a second."""
+    constant = load(settings_of("qwen2.5-vl"), temporal_positions="constant", with_model=False)
+    found = set()
+    for seconds in SECONDS:
+        encoded = encode(constant, Example(DIALOGUE[:2], sampled(seconds, budget)), supervise=True)
+        positions = collate(constant, [encoded])["position_ids"][0, 0, encoded["mm_token_type_ids"] == 2]
+        found.add(tuple((positions - positions[0])[::16].tolist()))
+    assert found == {tuple(pair // 6 for pair in range(budget // 2))}
 
 
 def test_a_batch_keeps_each_samples_time(qwen: VLM) -> None:

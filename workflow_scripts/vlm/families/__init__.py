@@ -1,24 +1,29 @@
-"""Registry of model families: a new one is a module beside this file and a row here."""
+"""Adapters of model families: a module each, named by its row in the registry, `settings/families.py`."""
+
+from functools import cache
+from importlib import import_module
 
 from workflow_scripts.settings import InputError
-from workflow_scripts.vlm.families.base import Family, Part, Prepared, TemporalPositions
-from workflow_scripts.vlm.families.llava_1_5 import Llava15
-from workflow_scripts.vlm.families.llava_next_video import LlavaNextVideo
-from workflow_scripts.vlm.families.qwen2_5_vl import Qwen25VL
-from workflow_scripts.vlm.families.qwen3_vl import Qwen3VL
-
-FAMILIES: dict[str, Family] = {family.name: family for family in (Qwen25VL(), LlavaNextVideo(), Llava15(), Qwen3VL())}
+from workflow_scripts.settings.families import FAMILIES
+from workflow_scripts.vlm.families.base import Family, Part, Prepared
 
 
 def get_family(name: str) -> Family:
-    """Find a family by its name in the settings.
+    """Find a family's adapter by its name in the settings.
 
     Raises:
         InputError: no such family.
     """
     if name not in FAMILIES:
         raise InputError(f"model family is {name!r}; expected one of {', '.join(FAMILIES)}")
-    return FAMILIES[name]
+    return _adapter(FAMILIES[name].adapter)
 
 
-__all__ = ["FAMILIES", "Family", "Part", "Prepared", "TemporalPositions", "get_family"]
+@cache
+def _adapter(place: str) -> Family:
+    module, _, kind = place.partition(":")
+    family: Family = getattr(import_module(f"{__name__}.{module}"), kind)()
+    return family
+
+
+__all__ = ["Family", "Part", "Prepared", "get_family"]

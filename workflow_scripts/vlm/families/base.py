@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from workflow_scripts.vlm.load import VLM
 
 Part = Literal["vision_tower", "projector", "language_model"]
-TemporalPositions = Literal["real_time", "integer_rate", "constant"]
 
 
 @dataclass(frozen=True)
@@ -36,9 +35,8 @@ class Prepared:
 
 
 class Family(ABC):
-    """A model family: one subclass in one module, and one row in the registry."""
+    """A model family: one subclass in one module, named by the family's row in ``settings/families.py``."""
 
-    name: ClassVar[str]
     model_type: ClassVar[str]
     model_class: ClassVar[type[PreTrainedModel]]
     placeholders: ClassVar[tuple[str, ...]]

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 class Llava15(Family):
     """Adapter for ``LlavaForConditionalGeneration`` with a CLIP tower of one fixed resolution."""
 
-    name: ClassVar[str] = "llava-1.5"
     model_type: ClassVar[str] = "llava"
     model_class: ClassVar[type[PreTrainedModel]] = LlavaForConditionalGeneration
     placeholders: ClassVar[tuple[str, ...]] = ("<image>",)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 class LlavaNextVideo(Family):
     """Adapter for ``LlavaNextVideoForConditionalGeneration``."""
 
-    name: ClassVar[str] = "llava-next-video"
     model_type: ClassVar[str] = "llava_next_video"
     model_class: ClassVar[type[PreTrainedModel]] = LlavaNextVideoForConditionalGeneration
     placeholders: ClassVar[tuple[str, ...]] = ("<image>", "<video>")

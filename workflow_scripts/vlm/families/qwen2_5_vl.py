@@ -14,7 +14,9 @@ from transformers import PreTrainedModel, ProcessorMixin, Qwen2_5_VLForCondition
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision, eager_attention_forward
 
 from workflow_scripts.settings import ModelSettings
-from workflow_scripts.vlm.families.base import Family, Part, Prepared, TemporalPositions
+from workflow_scripts.settings.context import share
+from workflow_scripts.settings.recipes import TemporalPositions
+from workflow_scripts.vlm.families.base import Family, Part, Prepared
 from workflow_scripts.vlm.families.vision_attention import batch_vision_attention
 from workflow_scripts.vlm.flops import Work, text_work
 from workflow_scripts.vlm.media import Clip, Images, Media
@@ -42,10 +44,24 @@ def second_per_grid(clip: Clip, temporal_patch_size: int, temporal_positions: Te
     return float(int(seconds)) if temporal_positions == "integer_rate" else seconds
 
 
+def frame_size(vlm: "VLM", frames: int) -> dict[str, int]:
+    """Smallest and largest frame of a clip, in pixels.
+
+    They are the same for any number of frames, as ``configure`` stored them, unless the frames share ``total_pixels``.
+    Upstream does both: ``size`` bounds each frame in transformers' ``qwen2_vl/video_processing_qwen2_vl.py`` and all
+    frames together in ``qwen3_vl/video_processing_qwen3_vl.py`` (``smart_resize``); ``cap_pixels_per_frame`` of the
+    first bounds the share of each, as qwen-vl-utils does.
+    """
+    processor = vlm.processor.video_processor  # type: ignore[attr-defined]
+    smallest, largest = int(processor.size["shortest_edge"]), int(processor.size["longest_edge"])
+    if vlm.total_pixels is not None:
+        largest = min(largest, share(vlm.total_pixels, frames, processor.temporal_patch_size))
+    return {"shortest_edge": min(smallest, largest), "longest_edge": largest}
+
+
 class Qwen25VL(Family):
     """Adapter for ``Qwen2_5_VLForConditionalGeneration``."""
 
-    name: ClassVar[str] = "qwen2.5-vl"
     model_type: ClassVar[str] = "qwen2_5_vl"
     model_class: ClassVar[type[PreTrainedModel]] = Qwen2_5_VLForConditionalGeneration
     placeholders: ClassVar[tuple[str, ...]] = ("<|image_pad|>", "<|video_pad|>")
@@ -93,7 +109,8 @@ class Qwen25VL(Family):
         """``pixel_values_videos [patches, features]``, ``video_grid_thw [1, 3]``, ``second_per_grid_ts [1]``."""
         processor = vlm.processor.video_processor  # type: ignore[attr-defined]
         frames = torch.from_numpy(clip.frames).permute(0, 3, 1, 2)
-        data = processor(videos=[frames], return_tensors="pt", do_sample_frames=False)
+        size = frame_size(vlm, len(clip))
+        data = processor(videos=[frames], return_tensors="pt", do_sample_frames=False, size=size)
         grid = data["video_grid_thw"]
         seconds = second_per_grid(clip, processor.temporal_patch_size, vlm.temporal_positions)
         tensors = {

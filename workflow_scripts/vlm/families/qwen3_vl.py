@@ -10,8 +10,9 @@ from transformers import PreTrainedModel, Qwen3VLForConditionalGeneration, Qwen3
 from transformers.models.qwen3_vl.modeling_qwen3_vl import apply_rotary_pos_emb_vision, eager_attention_forward
 
 from workflow_scripts.settings import ModelSettings
-from workflow_scripts.vlm.families.base import Part, Prepared, TemporalPositions
-from workflow_scripts.vlm.families.qwen2_5_vl import Qwen25VL, rope_index, second_per_grid, vision_grids
+from workflow_scripts.settings.recipes import TemporalPositions
+from workflow_scripts.vlm.families.base import Part, Prepared
+from workflow_scripts.vlm.families.qwen2_5_vl import Qwen25VL, frame_size, rope_index, second_per_grid, vision_grids
 from workflow_scripts.vlm.families.vision_attention import batch_vision_attention
 from workflow_scripts.vlm.flops import Work, text_work
 from workflow_scripts.vlm.media import Clip
@@ -46,7 +47,6 @@ def grid_seconds(clip: Clip, temporal_patch_size: int, temporal_positions: Tempo
 class Qwen3VL(Qwen25VL):
     """Adapter for ``Qwen3VLForConditionalGeneration``."""
 
-    name: ClassVar[str] = "qwen3-vl"
     model_type: ClassVar[str] = "qwen3_vl"
     model_class: ClassVar[type[PreTrainedModel]] = Qwen3VLForConditionalGeneration
     part_names: ClassVar[Mapping[str, Part]] = {
@@ -72,7 +72,7 @@ class Qwen3VL(Qwen25VL):
             # Upstream repeats the last frame only after resizing, and refuses a clip shorter than one cell.
             frames = torch.cat([frames, frames[-1:].expand(missing, -1, -1, -1)])
         # This processor's limits hold for all frames of a video together.
-        size = {edge: pixels * len(frames) for edge, pixels in _frame_limits(vlm).items()}
+        size = {edge: pixels * len(frames) for edge, pixels in frame_size(vlm, len(clip)).items()}
         data = processor(videos=[frames], return_tensors="pt", do_sample_frames=False, size=size)
         grid = data["video_grid_thw"]
         cells, tokens = int(grid[0, 0]), int(grid[0, 1:].prod()) // processor.merge_size**2
@@ -97,9 +97,3 @@ class Qwen3VL(Qwen25VL):
     def position_ids(self, vlm: "VLM", batch: Mapping[str, Tensor]) -> Tensor:
         """Three rows (time, height, width) ``[3, B, L]``, by the model's own rule."""
         return rope_index(Qwen3VLModel, vlm.config, batch)
-
-
-def _frame_limits(vlm: "VLM") -> dict[str, int]:
-    """Smallest and largest frame in pixels, as ``configure`` stored them."""
-    size: Any = vlm.processor.video_processor.size  # type: ignore[attr-defined]
-    return {"shortest_edge": int(size["shortest_edge"]), "longest_edge": int(size["longest_edge"])}
