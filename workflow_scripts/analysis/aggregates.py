@@ -42,10 +42,17 @@ class Statistic:
 
     sums: float64 [clusters, k], row c the sum of the k features over the questions of cluster c.
     combine: maps feature sums [..., k] to scores [...]; nan where a resample holds no question at all.
+    present: bool [clusters], which of them hold a question of the score.
     """
 
     sums: Array
     combine: Callable[[Array], Array]
+    present: NDArray[np.bool_]
+
+    @property
+    def n_clusters(self) -> int:
+        """The number of clusters that the score is over."""
+        return int(self.present.sum())
 
     def value(self) -> float:
         """The score on all questions."""
@@ -211,8 +218,9 @@ def statistic(metric: str, maximum: float, responses: pd.DataFrame, clusters: Se
     if rows.empty:
         raise InputError(f"metric {metric}: no question of it in the responses")
     features, combine = AGGREGATES.get(metric, _mean)(rows, 1.0 if maximum == 1 else 100.0)
-    index = pd.Index(clusters).get_indexer(pd.Index(rows["cluster"]))
-    return Statistic(_cluster_sums(features, np.asarray(index), len(clusters)), combine)
+    index = np.asarray(pd.Index(clusters).get_indexer(pd.Index(rows["cluster"])))
+    present = np.bincount(index, minlength=len(clusters)) > 0
+    return Statistic(_cluster_sums(features, index, len(clusters)), combine, present)
 
 
 def category_metric(metric: str, category: str) -> str:
@@ -242,4 +250,5 @@ def _composed(statistics: Sequence[Statistic], join: Callable[[Array], Array]) -
         values = [part.combine(piece) for part, piece in zip(statistics, pieces, strict=True)]
         return join(np.stack(values, axis=-1))
 
-    return Statistic(np.concatenate([part.sums for part in statistics], axis=1), combine)
+    present = np.any([part.present for part in statistics], axis=0)
+    return Statistic(np.concatenate([part.sums for part in statistics], axis=1), combine, present)

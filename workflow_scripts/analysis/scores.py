@@ -10,12 +10,11 @@ checkpoint, evaluation and score; columns in `COLUMNS`.
 - metric: within a benchmark the first to appear is its main metric.
 - recipe, allocation: `base` for the base model, whose seed is empty. blind: the base model shown a grey image.
 - value, maximum, ci_low, ci_high: in the metric's own unit. The interval is the 95 percent percentile interval over
-  `--resamples` draws of clusters (images or videos), the metric computed again on each.
+  `--resamples` draws of clusters (images or videos), the metric computed again on each; empty where there is but one.
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +64,9 @@ def _rows(evaluation: Evaluation, resamples: int, seed: int) -> Iterator[dict[st
         "size_b": evaluation.size_b, "allocation": checkpoint.allocation, "seed": checkpoint.seed,
         "suite": evaluation.suite, "eval_frames": evaluation.eval_frames, "blind": checkpoint.blind,
     }  # fmt: skip
-    mains: list[tuple[float, np.ndarray, float, int]] = []
+    mains: list[tuple[Statistic, np.ndarray, float, int]] = []
     for name, benchmark in evaluation.benchmarks.items():
-        weights = cached_weights(len(benchmark.clusters), resamples, seed, name)
+        weights = bootstrap_weights(len(benchmark.clusters), resamples, seed, name)
         entries: list[tuple[str, str, Statistic, float, int]] = [
             ("all", metric, statistic, maximum, n) for metric, (statistic, maximum, n) in benchmark.metrics.items()
         ]
@@ -75,25 +74,20 @@ def _rows(evaluation: Evaluation, resamples: int, seed: int) -> Iterator[dict[st
         for category, metric, statistic, maximum, n in entries:
             draws = statistic.resampled(weights)
             if category == "all" and metric == benchmark.main:
-                mains.append((statistic.value(), draws, maximum, n))
-            low, high = interval(draws)
+                mains.append((statistic, draws, maximum, n))
+            low, high = interval(draws, statistic.n_clusters)
             yield same | {
                 "benchmark": name, "category": category, "metric": metric, "value": statistic.value(),
                 "maximum": maximum, "n_questions": n, "ci_low": low, "ci_high": high,
             }  # fmt: skip
     maxima = [maximum for _, _, maximum, _ in mains]
-    low, high = interval(suite_mean([draws for _, draws, _, _ in mains], maxima))
+    clusters = sum(statistic.n_clusters for statistic, _, _, _ in mains)
+    low, high = interval(suite_mean([draws for _, draws, _, _ in mains], maxima), clusters)
     yield same | {
         "benchmark": evaluation.suite, "category": "all", "metric": SUITE_METRIC,
-        "value": float(suite_mean([np.asarray(value) for value, _, _, _ in mains], maxima)), "maximum": 100.0,
+        "value": float(suite_mean([np.asarray(one.value()) for one, _, _, _ in mains], maxima)), "maximum": 100.0,
         "n_questions": sum(n for _, _, _, n in mains), "ci_low": low, "ci_high": high,
     }  # fmt: skip
-
-
-@lru_cache(maxsize=16)
-def cached_weights(n_clusters: int, resamples: int, seed: int, benchmark: str) -> np.ndarray:
-    """The bootstrap draws of a benchmark, the same for every checkpoint."""
-    return bootstrap_weights(n_clusters, resamples, seed, benchmark)
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:

@@ -221,7 +221,14 @@ def test_a_category_that_a_resample_misses_is_left_out() -> None:
     assert found.resampled(np.array([[2.0, 0.0], [0.0, 2.0], [1.0, 1.0]])).tolist() == [1.0, 0.0, 0.5]
 
 
+def test_clusters_are_those_that_hold_a_question_of_the_score() -> None:
+    rows = mme_rows(("existence", "code_reasoning"), images=4)
+    clusters = [*clusters_of(rows), "unasked.png"]
+    parts = [statistic(f"mme_{name}_score", 2000, rows, clusters) for name in ("perception", "cognition")]
+    assert [part.n_clusters for part in (*parts, averaged(parts, [1, 1]))] == [4, 4, 8]
+
+
 def test_every_resample_of_a_ratio_is_enumerated() -> None:
-    found = Statistic(np.array([[1.0, 2.0], [3.0, 1.0]]), lambda sums: sums[..., 0] / sums[..., 1])
+    found = Statistic(np.array([[1.0, 2.0], [3.0, 1.0]]), lambda sums: sums[..., 0] / sums[..., 1], np.ones(2, bool))
     weights = np.array([w for w in itertools.product((0.0, 1.0, 2.0), repeat=2) if sum(w) == 2])
     assert found.resampled(weights).tolist() == [3.0, 4 / 3, 0.5]
