@@ -12,6 +12,7 @@ from workflow_scripts.frames.store import FrameStore
 from workflow_scripts.settings import InputError
 from workflow_scripts.vlm.conversation import Example, Turn
 from workflow_scripts.vlm.encode import encode, visual_tokens
+from workflow_scripts.vlm.flops import Work
 from workflow_scripts.vlm.load import VLM
 
 IGNORED = -100  # label of a token that is not supervised
@@ -23,7 +24,7 @@ class Sample:
     """One encoded sample. `inputs`: output of `vlm.encode`, without batch dimension; counts are of tokens and frames.
 
     `budget` is what the allocation gives, `frames` what the clip has: fewer where the whole clip has fewer. A stand-in
-    is computed but supervises nothing.
+    is computed but supervises nothing. `work`: what the sample gives the model's layers to do.
     """
 
     sample_id: str
@@ -33,6 +34,7 @@ class Sample:
     visual_tokens: int
     inputs: dict[str, torch.Tensor]
     stand_in: bool = False
+    work: Work | None = None
 
     def without_inputs(self) -> "Sample":
         """The same without its tensors, to be kept."""
@@ -90,6 +92,7 @@ class VideoConversations(Dataset[Sample]):
             tokens=inputs["input_ids"].numel(),
             visual_tokens=visual_tokens(inputs),
             inputs=inputs,
+            work=self.vlm.family.work(self.vlm.config, inputs),
         )
 
     def check_longest(self) -> None:

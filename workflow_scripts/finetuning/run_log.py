@@ -2,8 +2,9 @@
 
 A line a step, with `step` from 1; `loss` is the mean over the step's supervised tokens before the step is made;
 `rates` the learning rate of each part; `sample_ids`, `budgets` (frames allotted) and `frames` (frames seen) run in
-parallel; `tokens` without padding, `padding` what was computed beside them; `seconds` of one process, split into
-`data` (waiting for input), `compute` (forward, backward, optimizer) and `other` (checkpoints, logging).
+parallel; `tokens` without padding, `padding` what was computed beside them; `flops` operations that the samples need
+(`vlm/flops.py`), `hardware_flops` with those that activation checkpointing repeats; `seconds` of one process, split
+into `data` (waiting for input), `compute` (forward, backward, optimizer) and `other` (checkpoints, logging).
 """
 
 import json
@@ -62,6 +63,8 @@ def totals(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "supervised_tokens": sum(line["supervised_tokens"] for line in lines),
         "visual_tokens": sum(line["visual_tokens"] for line in lines),
         "frames": sum(sum(line["frames"]) for line in lines),
+        "flops": sum(line["flops"] for line in lines),
+        "hardware_flops": sum(line["hardware_flops"] for line in lines),
         "samples_by_budget_and_frames": [
             {"budget": budget, "frames": seen, "samples": count} for (budget, seen), count in sorted(frames.items())
         ],
@@ -72,6 +75,17 @@ def totals(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             "mean_of_last_tenth": sum(line["loss"] for line in tenth) / len(tenth),
         },
     }
+
+
+def utilization(whole: Mapping[str, Any], gpus: int, peak: float | None) -> float | None:
+    """Model FLOPs utilization: the samples' operations over what the GPUs could have done in all of the run's time.
+
+    `whole`: what `totals` gives; its seconds include waiting for data, logging and checkpoints. `peak`: operations a
+    second of one GPU. None where that is not known.
+    """
+    if not peak or not gpus:
+        return None
+    return float(whole["flops"] / (sum(whole["seconds"].values()) * gpus * peak))
 
 
 def peak_memory_bytes() -> int:

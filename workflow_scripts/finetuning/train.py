@@ -29,7 +29,7 @@ from workflow_scripts.finetuning.dataset import VideoConversations
 from workflow_scripts.finetuning.lease import Lease, held
 from workflow_scripts.finetuning.parameters import count_trainable, prepare
 from workflow_scripts.finetuning.publish import publish
-from workflow_scripts.finetuning.run_log import RunLog, peak_memory_bytes, totals
+from workflow_scripts.finetuning.run_log import RunLog, peak_memory_bytes, totals, utilization
 from workflow_scripts.finetuning.samples import quarantined_videos, read_samples, split_quarantined
 from workflow_scripts.finetuning.spec import RunSpec, check_unchanged, read_spec
 from workflow_scripts.finetuning.stopping import StopRequest, TimeLimit
@@ -37,6 +37,7 @@ from workflow_scripts.finetuning.trainer import Callbacks, NonFiniteError, Video
 from workflow_scripts.frames.store import FrameStore
 from workflow_scripts.settings.cli import progress, run
 from workflow_scripts.settings.files import atomic_path, write_json
+from workflow_scripts.vlm.device import bf16_peak
 from workflow_scripts.vlm.encode import collate
 from workflow_scripts.vlm.load import load
 
@@ -194,6 +195,7 @@ def _finish(
         shutil.copyfile(log.path, partial_path)
     whole = totals(log.lines())
     gpus = processes if torch.cuda.is_available() else 0
+    device = torch.cuda.get_device_name() if gpus else None
     hours = sum(whole["seconds"].values()) / 3600
     last = checkpoints.last_whole(folder)
     summary = {
@@ -207,7 +209,8 @@ def _finish(
         "last_start_seconds": round(seconds, 3),
         "processes": processes,
         "peak_memory_bytes": peak_memory_bytes(),
-        "mfu": None,
+        "device": device,
+        "mfu": utilization(whole, gpus, bf16_peak(device) if spec.model.precision == "bfloat16" else None),
         "trainable_parameters": trainable,
         "left_out": left_out,
         "versions": spec.versions,

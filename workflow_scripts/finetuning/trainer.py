@@ -28,6 +28,7 @@ from workflow_scripts.finetuning.parameters import optimizer_groups
 from workflow_scripts.finetuning.run_log import RunLog
 from workflow_scripts.finetuning.spec import RunSpec
 from workflow_scripts.finetuning.stopping import STOP_SIGNALS, StopRequest, TimeLimit
+from workflow_scripts.vlm.flops import Flops, ModelFlops
 
 WAIT_SECONDS = 3 * 3600  # the others wait while the first process writes the weights of the largest model
 
@@ -97,6 +98,7 @@ class VideoTrainer(Trainer):
         self.collate = collate
         self.run_log = log
         self.lease = lease
+        self.flops = ModelFlops(model)
         self.saving = False
         self.seconds = {"data": 0.0, "compute": 0.0}
         self.line: dict[str, Any] = {}
@@ -144,6 +146,7 @@ class VideoTrainer(Trainer):
         self.seconds["data"] = time.perf_counter() - began
         if self.accelerator.distributed_type == DistributedType.DEEPSPEED and self.args.world_size > 1:
             step = step.padded(max(gather_object([len(step.micro_batches)])))
+        flops = sum((self.flops(sample.work) for sample in step.samples if sample.work), Flops())
         mine: dict[str, Any] = {
             "sample_ids": [sample.sample_id for sample in step.samples],
             "budgets": [sample.budget for sample in step.samples],
@@ -154,6 +157,8 @@ class VideoTrainer(Trainer):
             "visual_tokens": sum(sample.visual_tokens for sample in step.samples),
             "micro_batches": len(step.micro_batches),
             "padding_micro_batches": step.padding,
+            "flops": flops.total,
+            "hardware_flops": flops.hardware,
         }
         shares = gather_object([mine]) if self.args.world_size > 1 else [mine]
         # concatenates the lists and adds the numbers
@@ -195,7 +200,7 @@ class VideoTrainer(Trainer):
         return token_loss(model, inputs, num_items_in_batch) * self.accelerator.num_processes
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Not counted: transformers' estimate leaves out the vision tower."""
+        """Not here: transformers' estimate leaves out the vision tower. A step's line has its `flops`."""
         return 0
 
     def note_optimizer_step(self) -> None:

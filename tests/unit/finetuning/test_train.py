@@ -15,6 +15,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from workflow_scripts.finetuning import checkpoints, finished, train
 from workflow_scripts.finetuning.lease import held
+from workflow_scripts.finetuning.run_log import utilization
 from workflow_scripts.finetuning.trainer import VideoTrainer
 from workflow_scripts.settings import InputError
 
@@ -57,7 +58,10 @@ def test_a_full_run(world: Any, run_train: Callable[..., Path]) -> None:
     ]
     assert total["frames"] == 3 * 7 * (2 + 4 + 16)
     assert total["visual_tokens"] == total["frames"] * 8  # 16 tokens a frame pair
-    assert total["mfu"] is None
+    assert total["flops"] == total["hardware_flops"] == sum(line["flops"] for line in log)
+    # At the least 2 operations forward and 4 backward for each weight and supervised token.
+    assert total["flops"] > 6 * sum(total["trainable_parameters"].values()) * total["supervised_tokens"]
+    assert (total["device"], total["mfu"]) == (None, None)  # no GPU is known here
     assert total["peak_memory_bytes"] > 0
 
     assert log[5]["rates"]["projector"] == pytest.approx(10 * log[5]["rates"]["vision_tower"])
@@ -75,6 +79,13 @@ def test_a_full_run(world: Any, run_train: Callable[..., Path]) -> None:
     assert AutoProcessor.from_pretrained(run / "model").tokenizer.eos_token == "<|im_end|>"
     assert weights(run / "snapshots" / "50").keys() == base.keys()
     assert not list((run.parent / "checkpoints").glob("*/checkpoint-*"))
+
+
+def test_utilization_is_of_all_gpus_and_all_time() -> None:
+    whole = {"flops": 989.4e12 * 10, "seconds": {"data": 2.0, "compute": 17.0, "other": 1.0}}
+    assert utilization(whole, 2, 989.4e12) == pytest.approx(0.25)
+    assert utilization(whole, 2, None) is None
+    assert utilization(whole, 0, 989.4e12) is None
 
 
 def test_rate_zero_freezes_bit_for_bit(world: Any, run_train: Callable[..., Path]) -> None:
