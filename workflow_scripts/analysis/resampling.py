@@ -17,9 +17,10 @@ The p value of a difference is the larger of two: an exact-by-sampling test that
 by cluster (valid however few questions differ, blind to seeds), and the level at which the interval above reaches 0
 (of the standard error with one seed; sees seeds, optimistic where few questions differ).
 
-The minimal detectable difference is the true difference that this test, at the level of 5 percent and without
-correction, finds in four of five studies of the same size: sqrt((d1 * q)^2 + (d2 * s)^2), d1 and d2 the noncentralities
-at which Student's test has that power. From few seeds s is itself uncertain, and with it the difference.
+The minimal detectable difference is the true difference whose interval leaves 0 out in four of five studies of the same
+size: sqrt((d1 * q)^2 + (d2 * s)^2), d1 and d2 the noncentralities at which Student's test at the level of 5 percent has
+that power. From few seeds s is itself uncertain, and with it the difference. The p value, the larger of two and before
+correction, finds it two or three times in a hundred less often.
 
 One cluster says nothing about the choice of questions: its interval and its minimal detectable difference are nan.
 """

@@ -213,12 +213,17 @@ def test_seeds_find_the_minimal_detectable_difference_four_times_in_five(seeds: 
 
 @pytest.mark.parametrize("kind", ["mean", "mme", "f1"])
 def test_a_checkpoint_better_by_the_minimal_detectable_difference_is_found_four_times_in_five(kind: str) -> None:
-    trials, clusters = 400, 100
-    reported = [one.measured()["mdd"] for one in trials_of(kind, 1, 0.0, 0.0, 200, clusters, seed=7)]
+    trials, clusters, gain = 400, 100, 0.1
     gains = np.linspace(0, 0.3, 301)
-    gain = float(np.interp(np.mean(reported), [truth(kind, g, 0) - truth(kind, 0, 0) for g in gains], gains))
-    found = [one.measured()["p_value"] < 0.05 for one in trials_of(kind, 1, gain, 0.0, trials, clusters, seed=8)]
-    assert np.mean(found) == pytest.approx(0.8, abs=0.02 + allowed(0.8, trials))
+    changes = [truth(kind, g, 0) - truth(kind, 0, 0) for g in gains]
+    for turn in range(2):
+        # the spread of the answers depends a little on how good the checkpoint is
+        reported = [one.measured()["mdd"] for one in trials_of(kind, 1, gain, 0.0, 200, clusters, seed=turn)]
+        gain = float(np.interp(np.mean(reported), changes, gains))
+    found = [one.measured() for one in trials_of(kind, 1, gain, 0.0, trials, clusters, seed=8)]
+    beyond = np.mean([not one["ci_low"] <= 0 <= one["ci_high"] for one in found])
+    assert beyond == pytest.approx(0.8, abs=0.01 + allowed(0.8, trials))
+    assert beyond - 0.06 < np.mean([one["p_value"] < 0.05 for one in found]) <= beyond + 0.01
 
 
 @pytest.mark.parametrize("gain", [0.0, 0.2])
