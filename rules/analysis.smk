@@ -15,13 +15,13 @@ rule scores:
         runtime=60,
     params:
         folders=lambda wildcards, input: sorted({os.path.dirname(path) for path in input}),
-        resamples=STUDY.analysis.resamples,
-        seed=STUDY.analysis.seed,
+        code=code("analysis.scores"),
+        draws=f"--resamples {STUDY.analysis.resamples} --seed {STUDY.analysis.seed}",
     message:
         "gathering scores into {output}"
     shell:
-        "python -m workflow_scripts.analysis.scores --evaluations {params.folders:q} --resamples {params.resamples}"
-        " --seed {params.seed} --output {output:q} > {log:q} 2>&1"
+        "python -m workflow_scripts.analysis.scores --evaluations {params.folders:q} {params.draws}"
+        " --output {output:q} > {log:q} 2>&1"
 
 
 use rule scores as figure_scores with:
@@ -50,13 +50,13 @@ rule deltas:
         runtime=60,
     params:
         folders=lambda wildcards, input: sorted({os.path.dirname(path) for path in input.evaluations}),
-        resamples=STUDY.analysis.resamples,
-        seed=STUDY.analysis.seed,
+        code=code("analysis.deltas"),
+        draws=f"--resamples {STUDY.analysis.resamples} --seed {STUDY.analysis.seed}",
     message:
         "comparing tuned models with their bases into {output}"
     shell:
         "python -m workflow_scripts.analysis.deltas --scores {input.scores:q} --evaluations {params.folders:q}"
-        " --resamples {params.resamples} --seed {params.seed} --output {output:q} > {log:q} 2>&1"
+        " {params.draws} --output {output:q} > {log:q} 2>&1"
 
 
 use rule deltas as figure_deltas with:

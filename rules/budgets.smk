@@ -13,6 +13,8 @@ rule uniform:
     resources:
         mem_mb=8000,
         runtime=10,
+    params:
+        code=code("budgets.uniform"),
     message:
         "giving every sample {wildcards.frames} frames"
     shell:
@@ -36,6 +38,8 @@ rule dinov2:
         runtime=720,
         gpu=0 if STUDY.compute.gpu_memory_gb is None else 1,
     params:
+        code=code("budgets.dinov2"),
+        weights=lambda wildcards: content(STUDY.budgets.dinov2.source),
         dino=lambda wildcards: to_json(STUDY.budgets.dinov2),
         admissible=STUDY.frames.budgets,
         device=STUDY.compute.device,
@@ -63,6 +67,8 @@ rule vlm:
         runtime=720,
         gpu=lambda wildcards: demand.gpus(STUDY, STUDY.budgets.predictors[wildcards.predictor].model),
     params:
+        code=code("budgets.vlm"),
+        weights=lambda wildcards: content(STUDY.budgets.predictors[wildcards.predictor].model.source),
         predictor=lambda wildcards: to_json(STUDY.budgets.predictors[wildcards.predictor]),
         admissible=STUDY.frames.budgets,
         device=STUDY.compute.device,

@@ -5,6 +5,8 @@ import re
 import shlex
 import signal
 import sys
+from functools import lru_cache
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
@@ -12,6 +14,8 @@ sys.path.insert(0, workflow.basedir)
 
 from workflow_scripts.hub import pins
 from workflow_scripts.miniature.courses import COURSES, PREDICTOR_STARTS
+from workflow_scripts.provenance.checksums import Checksums
+from workflow_scripts.provenance.closure import Repository
 from workflow_scripts.settings import InputError, demand, load_study, plan, to_json
 
 try:
@@ -66,6 +70,30 @@ def optional(path):
     return [] if path is None else path
 
 
+REPOSITORY = Repository()
+CHECKSUMS = Checksums(Path(f"results/{STUDY.study}/provenance/checksums.json"))
+
+
+def code(command):
+    """The parameter by which a job runs again when its code changed: all modules and packages behind a command."""
+
+    @lru_cache
+    def behind():
+        found = REPOSITORY.code(f"workflow_scripts.{command}")
+        return {"modules": found.modules, "packages": found.packages}
+
+    return lambda wildcards: behind()
+
+
+def content(source):
+    """What a model's folder holds, as one checksum; None for a repository of the hub, whose revision says it."""
+    if not os.path.isdir(source):
+        return None
+    checksum = CHECKSUMS.of_model(Path(source))
+    CHECKSUMS.remember()
+    return checksum
+
+
 def miniature_start(wildcards):
     """The trained miniature that another starts from, if its course names one."""
     name = wildcards.get("model") or wildcards.miniature_predictor
@@ -86,11 +114,15 @@ def fetched_videos(wildcards):
     return path if os.path.exists(path) else []
 
 
-def draw_flags(wildcards, input):
-    """The flags that decide which videos are drawn; among those that were fetched, where that is known."""
+def draw_flags():
+    """The flags that decide which videos are drawn."""
     flags = ["--videos", STUDY.curation.videos, "--seed", STUDY.curation.seed]
-    flags += ["--shares", to_json(STUDY.curation.shares), "--reserve", STUDY.dataset.reserve]
-    return flags + (["--fetched", input.fetched] if input.fetched else [])
+    return flags + ["--shares", to_json(STUDY.curation.shares), "--reserve", STUDY.dataset.reserve]
+
+
+def fetched_flags(wildcards, input):
+    """The flag that keeps the draw to the videos that were fetched, where that is known."""
+    return ["--fetched", input.fetched] if input.fetched else []
 
 
 def shards():
@@ -162,6 +194,12 @@ def view_flags(wildcards):
     return flags if view.total_pixels is None else [*flags, "--total-pixels", view.total_pixels]
 
 
+def base_content(wildcards):
+    """Checksum of the base model that a rule's wildcards name; None where a run's weights, an input, are evaluated."""
+    tuned = wildcards.get("subject", "").startswith("tuned/")
+    return None if tuned else content(base_model(wildcards).source)
+
+
 def base_model(wildcards):
     """Settings of the base model that a rule's wildcards name, directly or as part of a subject."""
     name = wildcards.get("model") or plan.Subject.parse(wildcards.subject).model
@@ -206,7 +244,12 @@ def several_nodes(value):
     )
 
 
-def launcher(wildcards):
+def checkpoint_minutes(wildcards, resources):
+    """Minutes between checkpoints. A function of resources is no reason to train again: Snakemake does not record it."""
+    return STUDY.compute.checkpoint_minutes
+
+
+def launcher(wildcards, resources):
     """How a training run starts: python, or one process a GPU through torchrun's module, by srun on several machines.
 
     DeepSpeed takes even a single process's place among the others from torchrun's variables. The shell runs on the

@@ -16,6 +16,8 @@ rule inventory:
         mem_mb=4000,
         runtime=60,
     params:
+        code=code("curation.inventory"),
+        revision=STUDY.dataset.revision,
         root=STUDY.dataset.root,
         subsets=STUDY.dataset.subsets,
         seed=STUDY.curation.seed,
@@ -41,12 +43,14 @@ rule shortlist:
         mem_mb=4000,
         runtime=30,
     params:
-        draw=draw_flags,
+        code=code("curation.shortlist"),
+        draw=draw_flags(),
+        fetched=fetched_flags,
     message:
         "drawing the videos to probe"
     shell:
-        "python -m workflow_scripts.curation.shortlist --index {input.index:q} {params.draw:q} --output {output:q}"
-        " > {log:q} 2>&1"
+        "python -m workflow_scripts.curation.shortlist --index {input.index:q} {params.draw:q}"
+        " {params.fetched:q} --output {output:q} > {log:q} 2>&1"
 
 
 rule probe:
@@ -63,14 +67,15 @@ rule probe:
         mem_mb=16000,
         runtime=240,
     params:
+        code=code("curation.probe"),
         root=STUDY.dataset.root,
         shards=STUDY.curation.probe_shards,
-        timeout=STUDY.curation.probe_timeout_s,
+        timeout=f"--timeout {STUDY.curation.probe_timeout_s}",
     message:
         "probing videos, shard {wildcards.shard} of 0 to {params.shards} - 1"
     shell:
         "python -m workflow_scripts.curation.probe --shortlist {input:q} --dataset {params.root:q}"
-        " --shard {wildcards.shard} --shards {params.shards} --workers {threads} --timeout {params.timeout}"
+        " --shard {wildcards.shard} --shards {params.shards} --workers {threads} {params.timeout}"
         " --output {output:q} > {log:q} 2>&1"
 
 
@@ -94,13 +99,15 @@ rule manifest:
         mem_mb=8000,
         runtime=240,
     params:
+        code=code("curation.manifest"),
         root=STUDY.dataset.root,
-        draw=draw_flags,
-        timeout=STUDY.curation.probe_timeout_s,
+        draw=draw_flags(),
+        fetched=fetched_flags,
+        timeout=f"--probe-timeout {STUDY.curation.probe_timeout_s}",
     message:
         "drawing the sample among the videos that can be used"
     shell:
         "python -m workflow_scripts.curation.manifest --inventory {input.inventory:q} --index {input.index:q}"
-        " --malformed {input.malformed:q} --dataset {params.root:q} {params.draw:q} --probes {input.probes:q}"
-        " --workers {threads} --probe-timeout {params.timeout} --output {output.manifest:q}"
+        " --malformed {input.malformed:q} --dataset {params.root:q} {params.draw:q} {params.fetched:q}"
+        " --probes {input.probes:q} --workers {threads} {params.timeout} --output {output.manifest:q}"
         " --quarantine {output.quarantine:q} --statistics {output.statistics:q} > {log:q} 2>&1"

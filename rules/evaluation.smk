@@ -16,6 +16,7 @@ rule media:
         mem_mb=8000,
         runtime=60,
     params:
+        code=code("evaluation.media"),
         benchmark=lambda wildcards: to_json(STUDY.benchmarks.registry[wildcards.benchmark]),
         tasks=STUDY.benchmarks.tasks or "none",
         root=STUDY.benchmarks.root,
@@ -44,6 +45,8 @@ rule evaluate:
         runtime=lambda wildcards: demand.inference_minutes(STUDY, base_model(wildcards)),
         gpu=inference_gpus,
     params:
+        code=code("evaluation.evaluate"),
+        weights=base_content,
         model=evaluated_model,
         benchmarks=lambda wildcards: to_json(STUDY.benchmarks.of(wildcards.suite)),
         tasks=STUDY.benchmarks.tasks or "none",

@@ -39,6 +39,7 @@ for experiment in STUDY.experiments:
             mem_mb=8000,
             runtime=30,
         params:
+            code=code(f"figures.{experiment.figure}"),
             figure=experiment.figure,
             settings=lambda wildcards, experiment=experiment: to_json(experiment),
             dpi=STUDY.figures.dpi,
@@ -73,6 +74,9 @@ rule claims:
         mem_mb=8000,
         runtime=30,
     params:
+        code=code("figures.claims"),
+        # the next one depends on input, which Snakemake does not record
+        settings=to_json(CLAIMED),
         experiments=lambda wildcards, input: experiment_flags(CLAIMED, input),
         stem=subpath(output.shown, strip_suffix=".html"),
     message:
@@ -102,6 +106,7 @@ rule training_data:
         mem_mb=8000,
         runtime=30,
     params:
+        code=code("figures.training_data"),
         dpi=STUDY.figures.dpi,
         stem=subpath(output.shown, strip_suffix=".png"),
     message:

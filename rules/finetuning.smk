@@ -19,6 +19,8 @@ rule spec:
         mem_mb=8000,
         runtime=30,
     params:
+        code=code("finetuning.spec"),
+        weights=base_content,
         study=STUDY.study,
         recipe=lambda wildcards: to_json(STUDY.recipes[wildcards.recipe]),
         model=lambda wildcards: to_json(STUDY.models[wildcards.model]),
@@ -56,8 +58,9 @@ rule train:
         tasks=several_nodes(training_nodes),
         tasks_per_gpu=several_nodes(0),
     params:
+        code=code("finetuning.train"),
         launcher=launcher,
-        minutes=STUDY.compute.checkpoint_minutes,
+        minutes=checkpoint_minutes,
         folder=subpath(output.summary, parent=True),
     message:
         "fine-tuning {wildcards.model} on {wildcards.allocation}, recipe {wildcards.recipe}, seed {wildcards.seed}"

@@ -16,21 +16,22 @@ rule store:
         mem_mb=16000,
         runtime=720,
     params:
+        code=code("frames.store"),
+        revision=STUDY.dataset.revision,
         root=STUDY.dataset.root,
         shard=lambda wildcards: wildcards.shard,
         shards=STUDY.frames.shards,
         budgets=STUDY.frames.budgets,
         sampling=STUDY.frames.sampling,
         fps=f"--fps {STUDY.frames.fps}" if STUDY.frames.sampling == "fps" else "",
-        max_pixels=STUDY.frames.max_pixels,
-        quality=STUDY.frames.jpeg_quality,
+        pictures=f"--max-pixels {STUDY.frames.max_pixels} --jpeg-quality {STUDY.frames.jpeg_quality}",
         last_frame="",
     message:
         "storing frames of the training videos, shard {params.shard} of 0 to {params.shards} - 1"
     shell:
         "python -m workflow_scripts.frames.store --videos {input.videos:q} --root {params.root:q}"
         " --shard {params.shard} --shards {params.shards} --budgets {params.budgets} --sampling {params.sampling}"
-        " {params.fps} --max-pixels {params.max_pixels} --jpeg-quality {params.quality} {params.last_frame}"
+        " {params.fps} {params.pictures} {params.last_frame}"
         " --workers {threads} --output {output.frames:q} --quarantine {output.quarantine:q} > {log:q} 2>&1"
 
 
@@ -46,14 +47,15 @@ use rule store as benchmark_store with:
     benchmark:
         "<benchmarks>/frames/{benchmark}.jsonl"
     params:
+        code=code("frames.store"),
+        revision=lambda wildcards: STUDY.benchmarks.registry[wildcards.benchmark].revision,
         root=STUDY.benchmarks.root,
         shard=0,
         shards=1,
         budgets=STUDY.frames.budgets,
         sampling=STUDY.frames.sampling,
         fps=f"--fps {STUDY.frames.fps}" if STUDY.frames.sampling == "fps" else "",
-        max_pixels=STUDY.frames.max_pixels,
-        quality=STUDY.frames.jpeg_quality,
+        pictures=f"--max-pixels {STUDY.frames.max_pixels} --jpeg-quality {STUDY.frames.jpeg_quality}",
         last_frame=lambda wildcards: "--last-frame" if STUDY.benchmarks.registry[wildcards.benchmark].last_frame else "",
     message:
         "storing frames of benchmark {wildcards.benchmark}"

@@ -13,6 +13,7 @@ rule world:
         "<benchmarks>/miniature/world.jsonl"
     threads: STUDY.compute.threads.miniature
     params:
+        code=code("miniature.world"),
         settings=lambda wildcards: to_json(STUDY.miniature),
     message:
         "drawing the miniature's videos"
@@ -30,6 +31,7 @@ rule benchmarks:
         "<benchmarks>/miniature/benchmarks.jsonl"
     threads: STUDY.compute.threads.miniature
     params:
+        code=code("miniature.benchmarks"),
         settings=lambda wildcards: to_json(STUDY.miniature),
     message:
         "drawing the miniature's benchmarks"

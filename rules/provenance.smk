@@ -11,6 +11,7 @@ rule record:
     benchmark:
         "<benchmarks>/provenance/record.jsonl"
     params:
+        code=code("provenance.record"),
         config=lambda wildcards: to_json(STUDY),
     message:
         "recording settings, versions, commit and machine"
