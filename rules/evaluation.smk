@@ -56,6 +56,8 @@ rule evaluate:
         batch_size=STUDY.evaluation.batch_size,
         view=view_flags,
         device=STUDY.compute.device,
+        # Not an output: what a failed or killed job has answered stays, and other evaluations find it.
+        answers=f"results/{STUDY.study}/evaluation/answers",
         folder=subpath(output.scores, parent=True),
     message:
         "evaluating {wildcards.subject} on the {wildcards.suite} suite"
@@ -63,5 +65,5 @@ rule evaluate:
         "python -m workflow_scripts.evaluation.evaluate --model {params.model:q} --suite {wildcards.suite}"
         " --benchmarks {params.benchmarks:q} --tasks {params.tasks:q} --root {params.root:q} {params.store:q}"
         " --frames {wildcards.frames} {params.blind} --batch-size {params.batch_size} --device {params.device}"
-        " --threads {threads} {params.view} --output {params.folder:q}"
+        " --threads {threads} {params.view} --answers {params.answers:q} --output {params.folder:q}"
         " > {log:q} 2>&1"

@@ -1,12 +1,16 @@
 """Rule `evaluate`: one model on one suite of benchmarks, by lmms-eval's own task code.
 
 In: a model, the benchmarks' data and, for videos, their frame stores. Out, in the output folder: responses.parquet,
-scores.json (written last; see `scores`) and lmms-eval's own files in lmms_eval/. Offline; no judge; lmms-eval's cache
-of responses is off, because its key holds a model's path and not its weights.
+scores.json (written last; see `scores`) and lmms-eval's own files in lmms_eval/. Offline; no judge.
+
+Answers are kept in --answers as they are generated (see `answers`): an evaluation that was killed goes on where it was,
+a further benchmark asks its own questions only, and other metrics ask none. lmms-eval's own cache of responses is off:
+its key holds a model's path and not its weights.
 
     python -m workflow_scripts.evaluation.evaluate --model '{"name": "qwen2.5-vl-7b", ...}' --suite video \
         --benchmarks '[{"name": "mvbench", ...}]' --tasks none --root data/benchmarks \
-        --store results/paper/frames/benchmarks/mvbench.arrow --frames 32 --output results/paper/evaluation/...
+        --store results/paper/frames/benchmarks/mvbench.arrow --frames 32 \
+        --answers results/paper/evaluation/answers --output results/paper/evaluation/...
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workflow_scripts.evaluation import sources
+from workflow_scripts.evaluation.answers import Answers
 from workflow_scripts.evaluation.media import videos
 from workflow_scripts.evaluation.tasks import Task, load_tasks, no_network, use_benchmarks
 from workflow_scripts.settings import BenchmarkSettings, InputError, ModelSettings, cli
@@ -122,7 +127,7 @@ def write(
             frames.append(records.responses(benchmark, own, results["samples"], model.shown))
             rows += records.scores(benchmark, own, results["results"], results["samples"])
         save_upstream(results, head["model"]["name"], folder)
-    head = {**head, "rows": rows, "seconds": round(time.monotonic() - started, 3)}
+    head = {**head, "generated": model.generated, "rows": rows, "seconds": round(time.monotonic() - started, 3)}
     write_scores(output, head, pd.concat(frames, ignore_index=True))
 
 
@@ -139,6 +144,8 @@ def main() -> None:
     parser.add_argument("--store", type=Path, nargs="*", default=[], help="frame stores of the benchmarks' videos")
     parser.add_argument("--frames", type=int, required=True, help="frames a video; 1 for images")
     parser.add_argument("--blind", action="store_true", help="show grey pictures: what language alone earns")
+    parser.add_argument("--adapter", type=Path, help="folder of a LoRA adapter, applied beside the model's weights")
+    parser.add_argument("--answers", type=Path, help="folder where answers are kept and found again")
     parser.add_argument("--batch-size", type=int, default=8, help="questions generated together")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, help="CPU threads; by default as many as torch takes")
@@ -162,24 +169,33 @@ def main() -> None:
         for benchmark in arguments.benchmarks:
             check_videos(benchmark.name, tasks[benchmark.name], store)
 
+    from workflow_scripts.evaluation.identity import digest, identity
     from workflow_scripts.evaluation.model import Answerer
-    from workflow_scripts.vlm.load import load
+    from workflow_scripts.vlm.load import VLM, load
 
-    vlm = load(
-        arguments.model,
-        device=device,
-        temporal_positions=arguments.temporal_positions,
-        total_pixels=arguments.total_pixels,
-        spread=True,
-    )
+    how: dict[str, Any] = {
+        "temporal_positions": arguments.temporal_positions,
+        "total_pixels": arguments.total_pixels,
+    }
+    checksums = None if arguments.answers is None else arguments.answers / "checksums"
+    asked = identity(arguments.model, arguments.adapter, how, device, checksums)
+
+    def loaded() -> VLM:
+        vlm = load(arguments.model, device=device, adapter=arguments.adapter, merge=False, spread=True, **how)
+        if checksums is not None and identity(arguments.model, arguments.adapter, how, device, checksums) != asked:
+            raise InputError(f"model {arguments.model.name}: the files of {arguments.model.source} changed meanwhile")
+        return vlm
+
     model = Answerer(
-        vlm,
+        loaded,
         [task for own in tasks.values() for task in own.values()],
         store,
         arguments.frames,
+        answers=None if arguments.answers is None else Answers(arguments.answers, asked),
         last_frame=[task for one in arguments.benchmarks if one.last_frame for task in one.tasks],
         blind=arguments.blind,
         batch_size=arguments.batch_size,
+        max_pixels=arguments.model.max_pixels,
     )
     head = {
         "model": arguments.model.model_dump(mode="json"),
@@ -188,6 +204,8 @@ def main() -> None:
         "blind": arguments.blind,
         "temporal_positions": arguments.temporal_positions,
         "total_pixels": arguments.total_pixels,
+        "adapter": None if arguments.adapter is None else str(arguments.adapter),
+        "identity": digest(asked),
         "versions": {name: version(name) for name in PACKAGES},
         "commits": {one.name: sources.commit(one, tasks[one.name]) for one in arguments.benchmarks},
         "startup_seconds": round(time.monotonic() - began, 3),

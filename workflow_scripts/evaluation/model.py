@@ -2,19 +2,27 @@
 
 Frames come from the frame store, N uniform ones a video, with their timestamps; images go to the model as they are.
 Blind, the model sees a mid-grey picture in place of each: what it then earns, language alone earns.
+
+A question that was answered before, by the same weights and the same code, is not asked again: its key holds all that
+the model would be given. Questions are generated in padded batches of like length; that changes a response by rounding
+at most, so neither the size of a batch nor what else is in it is part of the key.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from lmms_eval.api.model import lmms
 from PIL import Image
 
+from workflow_scripts.evaluation.answers import Answers
+from workflow_scripts.evaluation.identity import digest
 from workflow_scripts.evaluation.media import relative, visuals
 from workflow_scripts.evaluation.tasks import Task
 from workflow_scripts.frames.store import FrameStore
@@ -22,13 +30,15 @@ from workflow_scripts.settings import InputError, cli
 from workflow_scripts.vlm.conversation import Example, Turn
 from workflow_scripts.vlm.generate import generate
 from workflow_scripts.vlm.load import VLM
-from workflow_scripts.vlm.media import Clip, Media
+from workflow_scripts.vlm.media import Clip, Images, Media
 
 GREY = 128
 NEW_TOKENS = 128  # where a task sets no limit: far above what any of the eight asks for
 # lmms-eval's delimiter of few-shot examples, its stop for every task that sets none. It would cut an answer that opens
 # with a paragraph of its own, so lmms-eval's wrappers of these models drop it too.
 NOT_A_STOP = "\n\n"
+# Only for the order of questions: about what a token stands for.
+PIXELS_A_TOKEN, LETTERS_A_TOKEN = 28 * 28, 4
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,20 @@ class Request:
     stop: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Question:
+    """A request with the key of its answer, which holds all that decides it but the model, and about how long it is."""
+
+    request: Request
+    key: str
+    tokens: float
+
+    @property
+    def ends(self) -> tuple[int, tuple[str, ...]]:
+        """How its answer ends; the same for all questions of a batch."""
+        return self.request.max_new_tokens, self.request.stop
+
+
 def blinded(media: Media) -> Media:
     """As many mid-grey frames or images, of the same sizes and at the same times."""
     if isinstance(media, Clip):
@@ -59,91 +83,131 @@ def blinded(media: Media) -> Media:
 
 
 class Answerer(lmms):
-    """Answers lmms-eval's `generate_until` requests, greedily and in batches of questions of one task and like length.
+    """Answers lmms-eval's `generate_until` requests, greedily and in batches of questions of like length.
 
     Args:
-        vlm: the model.
+        load: loads the model; called when the first question must be asked.
         tasks: the tasks that will ask, by name.
         store: frames of the benchmarks' videos.
         frames: frames a video.
+        answers: the model's answers so far; None: none are kept.
         last_frame: tasks of which the video's last frame is among them.
         blind: whether grey replaces everything.
         batch_size: questions generated together.
+        max_pixels: pixels of an image beyond which the model sees no more of them.
 
     Attributes:
         shown: what each question showed, by task and row; filled by answering.
+        generated: number of questions asked of the model.
     """
 
     is_simple = True
 
     def __init__(
         self,
-        vlm: VLM,
+        load: Callable[[], VLM],
         tasks: Iterable[Task],
         store: FrameStore,
         frames: int,
         *,
+        answers: Answers | None = None,
         last_frame: Collection[str] = (),
         blind: bool = False,
         batch_size: int = 8,
+        max_pixels: int = 1280 * 28 * 28,
     ) -> None:
         super().__init__()
-        self.vlm = vlm
+        self.load = load
         self.tasks = {str(task.config.task): task for task in tasks}
         self.store = store
         self.frames = frames
+        self.answers = answers
         self.last_frame = last_frame
         self.blind = blind
         self.batch_size = batch_size
+        self.max_pixels = max_pixels
         self.shown: dict[tuple[str, int], Shown] = {}
+        self.generated = 0
+
+    @cached_property
+    def vlm(self) -> VLM:
+        """The model."""
+        return self.load()
 
     def generate_until(self, requests: Sequence[Any]) -> list[str]:
         """Answer lmms-eval's instances, in their order."""
-        asked = [_request(instance.args) for instance in requests]
-        answers = [""] * len(asked)
-        order = sorted(range(len(asked)), key=lambda i: (asked[i].task, len(asked[i].prompt), i))
-        with cli.progress(len(asked), "questions") as advance:
-            for batch in self._batches(order, asked):
-                examples = [self._example(asked[i]) for i in batch]
-                first = asked[batch[0]]
-                said = generate(self.vlm, examples, max_new_tokens=first.max_new_tokens, stop=first.stop)
-                for i, answer in zip(batch, said, strict=True):
-                    answers[i] = answer
+        asked = [self._question(_request(instance.args)) for instance in requests]
+        known = {one.key: self.answers.get(one.key) if self.answers else None for one in asked}
+        # By key: the same question about the same media is asked once.
+        open_ = list({one.key: one for one in asked if known[one.key] is None}.values())
+        before = sum(answer is not None for answer in known.values())
+        with cli.progress(len(open_), f"questions ({before} answered before)") as advance:
+            for batch in self._batches(open_):
+                said = self._answer(batch)
+                if self.answers is not None:
+                    self.answers.add(said)
+                known.update(said)
+                self.generated += len(batch)
                 advance(len(batch))
-        return answers
+        return [str(known[one.key]) for one in asked]
 
-    def _batches(self, order: Sequence[int], asked: Sequence[Request]) -> Iterable[list[int]]:
-        batch: list[int] = []
-        for i in order:
-            if batch and (len(batch) == self.batch_size or asked[i].task != asked[batch[0]].task):
+    def _batches(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
+        """Batches of questions that end alike, the longest first: where memory is short, it is at the start."""
+        order = sorted(questions, key=lambda one: (one.ends, -one.tokens))
+        batch: list[Question] = []
+        for one in order:
+            if batch and (len(batch) == self.batch_size or one.ends != batch[0].ends):
                 yield batch
                 batch = []
-            batch.append(i)
+            batch.append(one)
         if batch:
             yield batch
 
+    def _answer(self, batch: Sequence[Question]) -> dict[str, str]:
+        """Ask the model; answers by key."""
+        examples = [self._example(one.request) for one in batch]
+        max_new_tokens, stop = batch[0].ends
+        said = generate(self.vlm, examples, max_new_tokens=max_new_tokens, stop=stop)
+        return {one.key: answer for one, answer in zip(batch, said, strict=True)}
+
+    def _question(self, request: Request) -> Question:
+        """Note what a request shows, and give it its key."""
+        seen = self._visual(request)
+        pixels = 0
+        if seen is None:
+            cluster, checksum, count = f"{request.task}/{request.doc_id}", None, 0
+        elif isinstance(seen, str):
+            checksum, count = self.store.checksum(seen, self.frames, last=request.task in self.last_frame)
+            cluster = seen
+        else:
+            checksum, count = _images_sha256(seen), len(seen)
+            cluster = checksum[:16]
+            pixels = sum(min(math.prod(image.size), self.max_pixels) for image in seen)
+        self.shown[request.task, request.doc_id] = Shown(cluster, count)
+        key = digest([request.prompt, checksum, self.blind, request.max_new_tokens, request.stop])
+        return Question(request, key, pixels / PIXELS_A_TOKEN + len(request.prompt) / LETTERS_A_TOKEN)
+
     def _example(self, request: Request) -> Example:
-        media, cluster = self._media(request)
-        self.shown[request.task, request.doc_id] = Shown(cluster, 0 if media is None else len(media))
+        seen = self._visual(request)
+        media: Media | None
+        if isinstance(seen, str):
+            media = self.store.clip(seen, self.frames, last=request.task in self.last_frame)
+        else:
+            media = seen
         if media is not None and self.blind:
             media = blinded(media)
         return Example((Turn("user", request.prompt),), media)
 
-    def _media(self, request: Request) -> tuple[Media | None, str]:
-        """What a question shows, and its name: a video's path, or a checksum of the images."""
+    def _visual(self, request: Request) -> Images | str | None:
+        """What a question shows: images, a video's path below the benchmarks' root, or nothing."""
         task = self.tasks[request.task]
         shown = visuals(task, task.dataset[request.split][request.doc_id])
         if not shown:
-            return None, f"{request.task}/{request.doc_id}"
+            return None
         if all(isinstance(visual, Image.Image) for visual in shown):
-            images = tuple(image.convert("RGB") for image in shown)
-            checksum = hashlib.sha256()
-            for image in images:
-                checksum.update(repr(image.size).encode() + image.tobytes())
-            return images, checksum.hexdigest()[:16]
+            return tuple(image.convert("RGB") for image in shown)
         if len(shown) == 1 and isinstance(shown[0], str):
-            video = relative(shown[0])
-            return self.store.clip(video, self.frames, last=request.task in self.last_frame), video
+            return relative(shown[0])
         kinds = ", ".join(type(visual).__name__ for visual in shown)
         raise InputError(f"task {request.task}: question {request.doc_id} shows {kinds}; expected images, or one video")
 
@@ -157,6 +221,13 @@ class Answerer(lmms):
     def generate_until_multi_round(self, requests: Sequence[Any]) -> list[str]:
         """Not served."""
         raise InputError("a task asks in several rounds; expected tasks with output_type generate_until")
+
+
+def _images_sha256(images: Images) -> str:
+    checksum = hashlib.sha256()
+    for image in images:
+        checksum.update(repr(image.size).encode() + image.tobytes())
+    return checksum.hexdigest()
 
 
 def _request(arguments: tuple[Any, ...]) -> Request:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import hashlib
 import io
 import json
 import tempfile
@@ -81,9 +82,23 @@ class FrameStore:
         See `Sampling.indices` for last. Raises InputError where the video is not stored, or was stored for other
         budgets or without its last frame.
         """
-        path, row = self._row(video)
-        wanted = self.sampling.indices(_value(row, "n_frames"), frames, _value(row, "duration_s"), last)
-        return _clip(row, wanted, f"file {path}, video {video}", f"budget {frames}{', with the last,' if last else ''}")
+        row, wanted, where, what = self._at_budget(video, frames, last)
+        return _clip(row, wanted, where, what)
+
+    def checksum(self, video: str, frames: int, last: bool = False) -> tuple[str, int]:
+        """SHA-256 of the clip that `clip` gives, over its JPEGs, their times and the duration; and how many frames.
+
+        Nothing is decoded. Raises InputError as `clip` does.
+        """
+        row, wanted, where, what = self._at_budget(video, frames, last)
+        places = _places(row, wanted, where, what)
+        digest = hashlib.sha256(row.column("timestamp_s")[0].values.to_numpy()[places].tobytes())
+        digest.update(np.float64(_value(row, "duration_s")).tobytes())
+        jpegs = row.column("jpeg")[0].values
+        for place in places:
+            # A checksum of each, for its length: of the bytes alone, two clips could hold the same.
+            digest.update(hashlib.sha256(jpegs[int(place)].as_buffer()).digest())
+        return digest.hexdigest(), len(places)
 
     def clip_of_all(self, video: str, budgets: Sequence[int]) -> tuple[Clip, dict[int, list[int]]]:
         """The clip of every frame that one of the budgets takes, and each budget's frames by their places in it."""
@@ -93,6 +108,12 @@ class FrameStore:
         clip = _clip(row, union, f"file {path}, video {video}", f"budgets {', '.join(map(str, budgets))}")
         place = {index: position for position, index in enumerate(union)}
         return clip, {b: [place[i] for i in self.sampling.indices(n, b, duration_s)] for b in budgets}
+
+    def _at_budget(self, video: str, frames: int, last: bool) -> tuple[pa.RecordBatch, list[int], str, str]:
+        """A video's row, the frames that a budget takes, and words for where and what in an error."""
+        path, row = self._row(video)
+        wanted = self.sampling.indices(_value(row, "n_frames"), frames, _value(row, "duration_s"), last)
+        return row, wanted, f"file {path}, video {video}", f"budget {frames}{', with the last,' if last else ''}"
 
     def _row(self, video: str) -> tuple[Path, pa.RecordBatch]:
         if video not in self._places:
@@ -144,13 +165,19 @@ def _value(row: pa.RecordBatch, column: str) -> Any:
     return row.column(column)[0].as_py()
 
 
-def _clip(row: pa.RecordBatch, wanted: Sequence[int], where: str, what: str) -> Clip:
+def _places(row: pa.RecordBatch, wanted: Sequence[int], where: str, what: str) -> np.ndarray:
+    """Where the wanted frames are among the stored ones; raises InputError where one is not."""
     stored = row.column("frame_index")[0].values.to_numpy()
     places = np.minimum(np.searchsorted(stored, wanted), len(stored) - 1)
     if not np.array_equal(stored[places], wanted):
         raise InputError(
             f"{where}: the frames of {what} are not all there; expected one of the budgets that the store was made for"
         )
+    return places
+
+
+def _clip(row: pa.RecordBatch, wanted: Sequence[int], where: str, what: str) -> Clip:
+    places = _places(row, wanted, where, what)
     jpegs = row.column("jpeg")[0].values
     images = [_read_jpeg(memoryview(jpegs[int(place)].as_buffer())) for place in places]
     stamps = row.column("timestamp_s")[0].values.to_numpy()[places]

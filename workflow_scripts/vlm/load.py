@@ -70,6 +70,7 @@ def load(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     adapter: Path | None = None,
+    merge: bool = True,
     temporal_positions: TemporalPositions = "real_time",
     total_pixels: int | None = None,
     with_model: bool = True,
@@ -81,7 +82,8 @@ def load(
         settings: name, family, source, revision, pixels and precision.
         device: where the model goes.
         dtype: overrides the settings' precision.
-        adapter: folder of a LoRA adapter, merged into the weights.
+        adapter: folder of a LoRA adapter.
+        merge: whether the adapter goes into the weights, rounded to their precision, or works beside them in float32.
         temporal_positions: ``real_time``, ``integer_rate`` or ``constant``.
         total_pixels: pixels of all frames of a clip together; None: a frame has the settings' at every budget.
         with_model: False for the processor alone, as data workers need it.
@@ -127,7 +129,12 @@ def load(
     if adapter is not None:
         from peft import PeftModel
 
-        model = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
+        try:
+            tuned = PeftModel.from_pretrained(model, str(adapter))
+        except (OSError, ValueError) as error:
+            raise InputError(f"adapter {adapter} cannot be loaded: {str(error).splitlines()[0]}") from error
+        # Without the wrapper: the adapter's layers are in the model itself.
+        model = tuned.merge_and_unload() if merge else tuned.get_base_model()
     family.adapt(model, settings)
     if spread:
         _check_spread(model, settings)

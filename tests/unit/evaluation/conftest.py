@@ -1,5 +1,6 @@
-"""The eight benchmarks in miniature with their frame store, and answers from anything but a model."""
+"""The eight benchmarks in miniature with their frame store, answers from anything but a model, and a small model."""
 
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import pytest
 from workflow_scripts.evaluation.tasks import load_tasks, use_benchmarks
 from workflow_scripts.frames.store import FrameStore, Recipe, write_shard
 from workflow_scripts.miniature.benchmarks import write_benchmarks
-from workflow_scripts.settings import BenchmarkSettings
+from workflow_scripts.settings import BenchmarkSettings, ModelSettings
 
 QUESTIONS = 24
 FRAMES = 8
@@ -116,7 +117,54 @@ def answerer(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
             return [say(*entry) for entry in asked[-len(examples) :]]
 
         monkeypatch.setattr(model, "generate", generate)
-        vlm: Any = SimpleNamespace(examples=[], batches=seen)
-        return Told(vlm, tasks, FrameStore(world.store), FRAMES, **options)
+        vlm: Any = SimpleNamespace(examples=[], asked=asked, batches=seen)
+        return Told(lambda: vlm, tasks, FrameStore(world.store), FRAMES, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny(world: World, tmp_path_factory: pytest.TempPathFactory) -> ModelSettings:
+    """Random weights; every token ends its answer, as a trained model's one-token answers do."""
+    from workflow_scripts.miniature.architectures import build
+
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    build("qwen2.5-vl-3b", prompts(world), folder, seed=0)
+    file = folder / "generation_config.json"
+    config = json.loads(file.read_text())
+    config["eos_token_id"] = list(range(600))
+    file.write_text(json.dumps(config))
+    return ModelSettings(
+        name="tiny",
+        family="qwen2.5-vl",
+        source=str(folder),
+        size_b=0.001,
+        max_pixels=4096,
+        video_max_pixels=4096,
+        precision="float32",
+        max_length=4096,
+    )
+
+
+def prompts(world: World) -> list[str]:
+    """Every question of the benchmarks, as their tasks ask it."""
+    return [
+        task.doc_to_text(doc)
+        for own in world.tasks.values()
+        for task in own.values()
+        for doc in task.dataset[task.config.test_split]
+    ]
+
+
+@pytest.fixture(scope="session")
+def command(world: World) -> Callable[..., list[str]]:
+    """Makes the arguments of the command for a model, a suite and an output folder."""
+
+    def make(model: ModelSettings, suite: str, output: Path, *more: str) -> list[str]:
+        benchmarks = json.dumps([one.model_dump(mode="json") for one in world.of(suite)])
+        arguments = ["--model", model.model_dump_json(), "--suite", suite, "--benchmarks", benchmarks]
+        arguments += ["--tasks", str(world.root / "tasks"), "--root", str(world.root), "--output", str(output)]
+        arguments += ["--frames", str(FRAMES), "--store", str(world.store)] if suite == "video" else ["--frames", "1"]
+        return [*arguments, "--device", "cpu", "--threads", "1", *more]
 
     return make

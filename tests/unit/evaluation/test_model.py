@@ -28,7 +28,7 @@ def ask(world: World, model: Any, suite: str) -> list[str]:
     return answers
 
 
-def test_answers_are_in_the_order_of_the_questions_and_batches_hold_one_task(
+def test_answers_are_in_the_order_of_the_questions_and_batches_hold_those_that_end_alike(
     world: World, answerer: Callable[..., Any]
 ) -> None:
     model = answerer("image", well_said, batch_size=7)
@@ -65,7 +65,7 @@ def test_the_last_frame_is_shown_to_the_tasks_that_ask_for_it(world: World, answ
     ask(world, plain, "video")
     model = answerer("video", well_said, last_frame=named)
     ask(world, model, "video")
-    for (task, _), before, after in zip(model.shown, plain.vlm.examples, model.vlm.examples, strict=True):
+    for (task, _), before, after in zip(model.vlm.asked, plain.vlm.examples, model.vlm.examples, strict=True):
         assert len(after.media) == FRAMES
         assert (after.media.timestamps_s[:-1] == before.media.timestamps_s[:-1]).all()
         assert (after.media.timestamps_s[-1] > before.media.timestamps_s[-1]) == (task in named)
