@@ -11,6 +11,7 @@ is the suite's score (see `scores`).
 - n_clusters: images or videos behind the score; se_questions, se_seeds: standard errors of delta, from the choice of
   questions and from the seeds (empty with one); mdd: the minimal detectable difference (`resampling`), the true change
   that a study of this size finds in four of five cases. All in the metric's unit.
+- view: how videos were shown to both, where not by the defaults (`integer_rate`, `total-802816`); empty for images.
 - p_value: two-sided, not corrected (`resampling` says how). `read_deltas` adds `p_holm`, Holm-adjusted within a family:
   the main metrics of all benchmarks and allocations of one recipe, model, suite and number of evaluation frames; the
   suite scores of all allocations are a family of their own.
@@ -42,6 +43,7 @@ from workflow_scripts.settings.files import atomic_path
 COLUMNS = (
     "recipe", "model", "allocation", "suite", "eval_frames", "benchmark", "metric", "maximum", "base", "tuned", "delta",
     "ci_low", "ci_high", "p_value", "n_questions", "n_seeds", "n_clusters", "se_questions", "se_seeds", "mdd",
+    "view",
 )  # fmt: skip
 SUITES = ("image", "video")
 FAMILY = ["recipe", "model", "suite", "eval_frames"]
@@ -67,7 +69,7 @@ def deltas(evaluations: Sequence[Evaluation], resamples: int, seed: int) -> pd.D
     for checkpoint, base, tuned in paired(evaluations):
         same = {
             "recipe": checkpoint.recipe, "model": checkpoint.model, "allocation": checkpoint.allocation,
-            "suite": base.suite, "eval_frames": base.eval_frames,
+            "suite": base.suite, "eval_frames": base.eval_frames, "view": checkpoint.view,
         }  # fmt: skip
         rows.extend(same | row for row in _compare(base, tuned, resamples, seed))
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -76,23 +78,24 @@ def deltas(evaluations: Sequence[Evaluation], resamples: int, seed: int) -> pd.D
 def paired(evaluations: Sequence[Evaluation]) -> Iterator[tuple[Checkpoint, Evaluation, list[Evaluation]]]:
     """Each run without its seed, the evaluation of its base model and those of its seeds. Raises InputError where a
     run's base model was not evaluated alike."""
-    bases: dict[tuple[str, str, int], Evaluation] = {}
+    bases: dict[tuple[str, str, str, int], Evaluation] = {}
     runs: dict[tuple[Checkpoint, str, int], list[Evaluation]] = {}
     for one in evaluations:
         if one.checkpoint.blind:
             continue
         if one.checkpoint.allocation == BASE:
-            bases[one.checkpoint.model, one.suite, one.eval_frames] = one
+            bases[one.checkpoint.model, one.checkpoint.view, one.suite, one.eval_frames] = one
         else:
             key = replace(one.checkpoint, seed=None), one.suite, one.eval_frames
             runs.setdefault(key, []).append(one)
     with progress(len(runs), "comparisons") as advance:
         for (checkpoint, suite, frames), tuned in runs.items():
-            base = bases.get((checkpoint.model, suite, frames))
+            base = bases.get((checkpoint.model, checkpoint.view, suite, frames))
             if base is None:
+                shown = f", shown as {checkpoint.view}" if checkpoint.view else ""
                 raise InputError(
                     f"evaluation folder {tuned[0].path}: no evaluation of base model {checkpoint.model} on suite "
-                    f"{suite} with {frames} frames; expected one to compare with"
+                    f"{suite} with {frames} frames{shown}; expected one to compare with"
                 )
             for other in tuned:
                 check_alike(base, other)

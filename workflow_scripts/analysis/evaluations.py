@@ -1,11 +1,12 @@
 """The evaluations of a study, read for analysis: one per checkpoint, suite and number of frames.
 
 Where an evaluation's folder lies says what was evaluated (design, section 4):
-`.../tuned/<recipe>/<model>/<allocation>/seed-<s>/<suite>/frames-<n>` or `.../{base,blind}/<model>/<suite>/frames-<n>`.
+`.../tuned/<recipe>/<model>/<allocation>/seed-<s>/<suite>/frames-<n>` or
+`.../{base,blind}/<model>[/<view>]/<suite>/frames-<n>`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from workflow_scripts.analysis import aggregates
 from workflow_scripts.analysis.aggregates import Statistic
 from workflow_scripts.evaluation.scores import read_responses, read_scores
 from workflow_scripts.settings import InputError
+from workflow_scripts.settings.recipes import View
 
 BASE = "base"
 SUITE_METRIC = "normalised_mean"
@@ -25,13 +27,17 @@ TOLERANCE = 2e-5
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What was evaluated. Base model: recipe and allocation "base", seed None."""
+    """What was evaluated. Base model: recipe and allocation "base", seed None.
+
+    view: how videos were shown, where not by the defaults (`integer_rate`, `total-802816`); empty for images.
+    """
 
     recipe: str
     model: str
     allocation: str
     seed: int | None
     blind: bool
+    view: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,12 +78,15 @@ def checkpoint_of(path: Path) -> tuple[Checkpoint, str, int]:
     frames = parts[-1].removeprefix("frames-") if parts else ""
     if len(parts) >= 4 and parts[-4] in ("base", "blind") and frames.isdigit():
         return Checkpoint(BASE, parts[-3], BASE, None, parts[-4] == "blind"), parts[-2], int(frames)
+    if len(parts) >= 5 and parts[-5] in ("base", "blind") and frames.isdigit():
+        return Checkpoint(BASE, parts[-4], BASE, None, parts[-5] == "blind", parts[-3]), parts[-2], int(frames)
     seed = parts[-3].removeprefix("seed-") if len(parts) >= 7 else ""
     if len(parts) >= 7 and parts[-7] == "tuned" and seed.isdigit() and frames.isdigit():
         return Checkpoint(parts[-6], parts[-5], parts[-4], int(seed), False), parts[-2], int(frames)
     raise InputError(
         f"evaluation folder {path}: not a place of an evaluation; expected "
-        "tuned/<recipe>/<model>/<allocation>/seed-<s>/<suite>/frames-<n> or {base,blind}/<model>/<suite>/frames-<n>"
+        "tuned/<recipe>/<model>/<allocation>/seed-<s>/<suite>/frames-<n> or "
+        "{base,blind}/<model>[/<view>]/<suite>/frames-<n>"
     )
 
 
@@ -85,6 +94,13 @@ def read_evaluation(path: Path) -> Evaluation:
     """Read one folder; every score is computed again from the responses and must equal lmms-eval's own."""
     checkpoint, suite, frames = checkpoint_of(path)
     scores, responses = read_scores(path), read_responses(path)
+    view = _view(scores)
+    if checkpoint.allocation == BASE and checkpoint.view != view:
+        raise InputError(
+            f"file {path}/scores.json: videos were shown as {view or 'by default'}; its place says "
+            f"{checkpoint.view or 'by default'}, expected equal"
+        )
+    checkpoint = replace(checkpoint, view=view)
     model: dict[str, Any] = scores["model"]
     if responses["score"].isna().any():
         row = responses[responses["score"].isna()].iloc[0]
@@ -100,6 +116,12 @@ def read_evaluation(path: Path) -> Evaluation:
             raise InputError(f"file {path}/responses.parquet: no response of benchmark {name}, which scores.json lists")
         benchmarks[name] = _benchmark(path, name, rows[rows["benchmark"] == name], answers)
     return Evaluation(path, checkpoint, str(model["family"]), float(model["size_b"]), suite, frames, benchmarks)
+
+
+def _view(scores: dict[str, Any]) -> str:
+    """How an evaluation showed videos; images have neither times nor shares of pixels."""
+    said = {field.name: scores[field.name] for field in fields(View) if field.name in scores}
+    return "" if scores["suite"] == "image" else View(**said).name
 
 
 def _benchmark(path: Path, name: str, rows: pd.DataFrame, answers: pd.DataFrame) -> Benchmark:
@@ -173,9 +195,10 @@ def read_evaluations(paths: Sequence[Path]) -> list[Evaluation]:
     return sorted(found, key=lambda one: (_order(one.checkpoint), one.suite, one.eval_frames))
 
 
-def _order(checkpoint: Checkpoint) -> tuple[bool, bool, str, str, str, int]:
-    tuned = checkpoint.seed is not None
-    return tuned, checkpoint.blind, checkpoint.recipe, checkpoint.model, checkpoint.allocation, checkpoint.seed or 0
+def _order(checkpoint: Checkpoint) -> tuple[bool, bool, str, str, str, str, int]:
+    tuned, model = checkpoint.seed is not None, checkpoint.model
+    named = checkpoint.recipe, model, checkpoint.allocation, checkpoint.view
+    return (tuned, checkpoint.blind, *named, checkpoint.seed or 0)
 
 
 def suite_mean(values: Sequence[np.ndarray], maxima: Sequence[float]) -> np.ndarray:

@@ -9,6 +9,7 @@ checkpoint, evaluation and score; columns in `COLUMNS`.
   categories of an upper level that the benchmark's settings ask for (MMStar's `coarse perception` ...).
 - metric: within a benchmark the first to appear is its main metric.
 - recipe, allocation: `base` for the base model, whose seed is empty. blind: the base model shown a grey image.
+- view: how videos were shown, where not by the defaults (`integer_rate`, `total-802816`); empty for images.
 - value, maximum, ci_low, ci_high: in the metric's own unit. The interval is the 95 percent percentile interval over
   `--resamples` draws of clusters (images or videos), the metric computed again on each; empty where there is but one.
 """
@@ -31,6 +32,7 @@ from workflow_scripts.settings.files import atomic_path
 COLUMNS = (
     "recipe", "model", "family", "size_b", "allocation", "seed", "suite", "eval_frames", "benchmark", "category",
     "metric", "value", "maximum", "n_questions", "ci_low", "ci_high", "blind",
+    "view",
 )  # fmt: skip
 
 
@@ -63,6 +65,7 @@ def _rows(evaluation: Evaluation, resamples: int, seed: int) -> Iterator[dict[st
         "recipe": checkpoint.recipe, "model": checkpoint.model, "family": evaluation.family,
         "size_b": evaluation.size_b, "allocation": checkpoint.allocation, "seed": checkpoint.seed,
         "suite": evaluation.suite, "eval_frames": evaluation.eval_frames, "blind": checkpoint.blind,
+        "view": checkpoint.view,
     }  # fmt: skip
     mains: list[tuple[Statistic, np.ndarray, float, int]] = []
     for name, benchmark in evaluation.benchmarks.items():
@@ -94,11 +97,11 @@ def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Read scores.csv or deltas.csv, checking that it has its columns."""
     if not path.is_file():
         raise InputError(f"file {path}: not there; expected a table of stage analysis")
-    table = pd.read_csv(path, dtype={"seed": "Int64"}, keep_default_na=False, na_values=[""])
+    table = pd.read_csv(path, dtype={"seed": "Int64", "view": str}, keep_default_na=False, na_values=[""])
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise InputError(f"file {path}: column {missing[0]} is missing; expected {', '.join(columns)}")
-    return table
+    return table.fillna({"view": ""})
 
 
 def read_scores_table(path: Path) -> pd.DataFrame:

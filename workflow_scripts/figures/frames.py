@@ -4,6 +4,7 @@ Comes in: scores.csv, deltas.csv. Goes out: a double-width figure, a panel a ben
 """
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -50,17 +51,23 @@ def main() -> None:
 
 def drawn(selection: Selection) -> pd.DataFrame:
     """What is drawn: `low` and `high` are the interval of the change, put around the tuned score."""
-    table = selection.changes[selection.changes["benchmark"].isin(selection.benchmarks)].copy()
-    table["frames"] = [uniform_frames(name) for name in table["allocation"]]
-    table = table[table["frames"].notna()].astype({"frames": int})
-    if table.empty:
-        raise InputError(
-            f"allocations {', '.join(selection.allocations)}: none is uniform-<frames>; figure frames needs one"
-        )
+    table = in_frames(selection, selection.benchmarks)
     table["low"], table["high"] = table["base"] + table["ci_low"], table["base"] + table["ci_high"]
     for column in selection.seed_columns:
         table[column] = table["base"] + table[column]
     return table[[*KEPT, "blind", "n_seeds", *selection.seed_columns]].sort_values(["model", "benchmark", "frames"])
+
+
+def in_frames(selection: Selection, benchmarks: Sequence[str]) -> pd.DataFrame:
+    """The changes of uniform allocations in these benchmarks, with column `frames`. Raises InputError without any."""
+    table = selection.changes[selection.changes["benchmark"].isin(benchmarks)].copy()
+    table["frames"] = [uniform_frames(name) for name in table["allocation"]]
+    table = table[table["frames"].notna()].astype({"frames": int})
+    if table.empty:
+        raise InputError(
+            f"allocations {', '.join(selection.allocations)}: none is uniform-<frames>; the figure needs one"
+        )
+    return table
 
 
 def draw(selection: Selection) -> Figure:

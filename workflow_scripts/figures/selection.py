@@ -7,6 +7,7 @@ scale. Only a benchmark's main metric is drawn.
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,11 @@ SUITES = ("image", "video")
 class Selection:
     """One experiment.
 
-    changes: a row a model, allocation and benchmark (`image` and `video`: the suites' means): model, family, size_b,
-      allocation, suite, eval_frames, benchmark, metric, maximum, base, tuned, delta, ci_low, ci_high (of delta),
-      p_value, p_holm, n_questions, n_seeds, seed_<s>: the change of each seed, and blind: the base model's score
-      where it sees a grey picture (nan: not evaluated); all scores in percent of maximum.
-    references: a row a model, benchmark and kind (base, blind): value, ci_low, ci_high in percent of maximum.
+    changes: a row a recipe, model, allocation and benchmark (`image` and `video`: the suites' means): recipe, model,
+      family, size_b, allocation, suite, eval_frames, view, benchmark, metric, maximum, base, tuned, delta, ci_low,
+      ci_high (of delta), p_value, p_holm, n_questions, n_seeds, seed_<s>: the change of each seed, and blind: the base
+      model's score where it sees a grey picture (nan: not evaluated); all scores in percent of maximum.
+    references: a row a model, view, benchmark and kind (base, blind): value, ci_low, ci_high in percent of maximum.
     """
 
     models: tuple[str, ...]
@@ -121,8 +122,9 @@ def select(arguments: argparse.Namespace) -> Selection:
     models = settings.models if settings else tuple(deltas["model"].drop_duplicates())
     allocations = settings.allocations if settings else tuple(deltas["allocation"].drop_duplicates())
     changes, references = _changes(scores, deltas), _references(scores, deltas)
-    blind = references[references["kind"] == "blind"].set_index(["model", "benchmark"])["value"]
-    changes["blind"] = [blind.get((m, b)) for m, b in zip(changes["model"], changes["benchmark"], strict=True)]
+    shown = ["model", "benchmark", "view"]
+    blind = references[references["kind"] == "blind"].set_index(shown)["value"]
+    changes["blind"] = [blind.get(key) for key in changes[shown].itertuples(index=False, name=None)]
     return Selection(models, _in_order(allocations), changes.astype({"blind": float}), references)
 
 
@@ -138,21 +140,20 @@ def _in_order(allocations: Sequence[str]) -> tuple[str, ...]:
 
 def _of_experiment(deltas: pd.DataFrame, settings: ExperimentSettings, path: Path) -> pd.DataFrame:
     kept = deltas[
-        (deltas["recipe"] == settings.recipe)
+        deltas["recipe"].isin(settings.recipes)
         & deltas["model"].isin(settings.models)
         & deltas["allocation"].isin(settings.allocations)
         & deltas["suite"].isin(settings.suites)
         & ((deltas["suite"] != "video") | deltas["eval_frames"].isin(settings.eval_frames))
     ]
-    held = set(zip(kept["model"], kept["allocation"], kept["suite"], strict=True))
-    for model in settings.models:
-        for allocation in settings.allocations:
-            for suite in settings.suites:
-                if (model, allocation, suite) not in held:
-                    raise InputError(
-                        f"file {path}: no row of recipe {settings.recipe}, model {model}, allocation {allocation}, "
-                        f"suite {suite}; the experiment of figure {settings.figure} expects one"
-                    )
+    held = set(kept[["recipe", "model", "allocation", "suite"]].itertuples(index=False, name=None))
+    for run in product(settings.recipes, settings.models, settings.allocations, settings.suites):
+        if run not in held:
+            recipe, model, allocation, suite = run
+            raise InputError(
+                f"file {path}: no row of recipe {recipe}, model {model}, allocation {allocation}, suite {suite}; the "
+                f"experiment of figure {settings.figure} expects one"
+            )
     few = kept[kept["n_seeds"] < len(settings.seeds)]
     if not few.empty:
         row = few.iloc[0]
@@ -193,10 +194,10 @@ def _changes(scores: pd.DataFrame, deltas: pd.DataFrame) -> pd.DataFrame:
 
 
 def _references(scores: pd.DataFrame, deltas: pd.DataFrame) -> pd.DataFrame:
-    keys = ["model", "suite", "eval_frames", "benchmark", "metric"]
+    keys = ["model", "suite", "eval_frames", "view", "benchmark", "metric"]
     rows = scores[(scores["category"] == "all") & scores["seed"].isna()]
     rows = rows.merge(deltas[keys].drop_duplicates(), on=keys)
     rows = _percent(rows, ("value", "ci_low", "ci_high"))
     rows["kind"] = rows["blind"].astype(bool).map({True: "blind", False: "base"})
-    columns = ["model", "family", "size_b", "suite", "eval_frames", "benchmark", "metric", "kind", "value", "maximum"]
-    return rows[[*columns, "ci_low", "ci_high", "n_questions"]].reset_index(drop=True)
+    columns = ["family", "size_b", "kind", "value", "maximum", "ci_low", "ci_high", "n_questions"]
+    return rows[[*keys, *columns]].reset_index(drop=True)

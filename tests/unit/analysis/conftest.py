@@ -13,7 +13,7 @@ Write = Callable[..., Path]
 PLACES = {
     "base": "evaluation/base/small/{suite}/frames-{frames}",
     "blind": "evaluation/blind/small/{suite}/frames-{frames}",
-    "tuned": "evaluation/tuned/full/small/{allocation}/seed-{seed}/{suite}/frames-{frames}",
+    "tuned": "evaluation/tuned/{recipe}/small/{allocation}/seed-{seed}/{suite}/frames-{frames}",
 }
 
 
@@ -45,7 +45,7 @@ def mean_benchmark() -> Callable[..., pd.DataFrame]:
 @pytest.fixture
 def write_evaluation(tmp_path: Path) -> Write:
     """Write one evaluation folder: responses, and scores.json with the rows given as (benchmark, task, metric, value,
-    maximum) and, where it is not `all`, category."""
+    maximum) and, where it is not `all`, category. `shown` goes into scores.json: temporal_positions, total_pixels."""
 
     def write(
         kind: str,
@@ -55,8 +55,13 @@ def write_evaluation(tmp_path: Path) -> Write:
         frames: int = 8,
         allocation: str = "uniform-8",
         seed: int = 1,
+        recipe: str = "full",
+        place: str | None = None,
+        **shown: object,
     ) -> Path:
-        place = PLACES[kind].format(suite=suite, frames=frames, allocation=allocation, seed=seed)
+        place = place or PLACES[kind].format(
+            suite=suite, frames=frames, recipe=recipe, allocation=allocation, seed=seed
+        )
         folder = tmp_path / place
         folder.mkdir(parents=True)
         responses.to_parquet(folder / "responses.parquet")
@@ -66,6 +71,7 @@ def write_evaluation(tmp_path: Path) -> Write:
             "suite": suite,
             "frames": frames,
             "blind": kind == "blind",
+            **shown,
             "rows": [{"category": "all"} | dict(zip(keys, row, strict=False)) for row in rows],
         }
         (folder / "scores.json").write_text(json.dumps(scores))

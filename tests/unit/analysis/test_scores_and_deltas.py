@@ -38,6 +38,8 @@ def test_places_say_what_was_evaluated() -> None:
     )
     assert (checkpoint.seed, checkpoint.blind, suite, frames) == (2, False, "video", 64)
     assert checkpoint_of(Path("e/blind/m/image/frames-1"))[0].blind
+    rounded, suite, frames = checkpoint_of(Path("e/base/m/integer_rate/video/frames-8"))
+    assert (rounded.model, rounded.view, rounded.blind, suite, frames) == ("m", "integer_rate", False, "video", 8)
     with pytest.raises(InputError, match="not a place"):
         checkpoint_of(Path("tuned/lora/m/image/frames-1"))
 
@@ -155,6 +157,41 @@ def test_missing_base_and_other_questions_are_named(mean_benchmark: Make, write_
     base = write_evaluation("base", mean_benchmark(right(8, 4)), [row_of("videomme", 50)])
     with pytest.raises(InputError, match="other questions"):
         deltas(read_evaluations([base, tuned]), 10, 0)
+
+
+def test_a_run_is_compared_with_the_base_that_was_shown_the_same(mean_benchmark: Make, write_evaluation: Write) -> None:
+    """Bases of 50 right by default, 40 rounded, 20 with shared pixels; 60 of each run. Images have one base."""
+    rounded, sharing = {"temporal_positions": "integer_rate"}, {"total_pixels": 4096}
+    places = {
+        "evaluation/base/small/video/frames-8": (50, {}),
+        "evaluation/base/small/integer_rate/video/frames-8": (40, rounded),
+        "evaluation/base/small/total-4096/video/frames-8": (20, sharing),
+        "evaluation/base/small/image/frames-1": (30, {}),
+        "evaluation/tuned/full/small/uniform-8/seed-1/video/frames-8": (60, {"temporal_positions": "real_time"}),
+        "evaluation/tuned/rounded/small/uniform-8/seed-1/video/frames-8": (60, rounded),
+        "evaluation/tuned/sharing/small/uniform-8/seed-1/video/frames-8": (60, sharing),
+        "evaluation/tuned/sharing/small/uniform-8/seed-1/image/frames-1": (60, sharing),
+    }
+    folders = []
+    for place, (n, shown) in places.items():
+        suite = place.split("/")[-2]
+        answers, rows = mean_benchmark(right(100, n)), [row_of("videomme", n)]
+        folders.append(write_evaluation("base", answers, rows, suite=suite, place=place, **shown))
+    table = deltas(read_evaluations(folders), 50, 0).query("benchmark == 'videomme'").set_index(["recipe", "suite"])
+    assert table["delta"].to_dict() == pytest.approx(
+        {("full", "video"): 10, ("rounded", "video"): 20, ("sharing", "video"): 40, ("sharing", "image"): 30}
+    )
+    assert table["view"].to_dict() == {
+        ("full", "video"): "",
+        ("rounded", "video"): "integer_rate",
+        ("sharing", "video"): "total-4096",
+        ("sharing", "image"): "",
+    }
+    with pytest.raises(InputError, match="with 8 frames, shown as integer_rate; expected one"):
+        deltas(read_evaluations([folder for folder in folders if "base/small/integer" not in str(folder)]), 50, 0)
+    wrong = write_evaluation("base", answers, rows, place="evaluation/base/small/constant/video/frames-8", **rounded)
+    with pytest.raises(InputError, match="shown as integer_rate; its place says constant"):
+        read_evaluation(wrong)
 
 
 def test_commands_write_the_same_bytes_twice(mean_benchmark: Make, write_evaluation: Write, tmp_path: Path) -> None:
