@@ -26,7 +26,7 @@ class Comparison:
 
     before, after: the scores, averaged over seeds. seeds: each seed's difference, [seeds]. resampled, swapped: the mean
     difference of the seeds on each draw of clusters and under each swap of answers, [resamples]. clusters: how many the
-    questions are on.
+    questions are on. grain: what one answer is worth.
     """
 
     before: float
@@ -35,11 +35,12 @@ class Comparison:
     resampled: np.ndarray
     swapped: np.ndarray
     clusters: int
+    grain: float
 
     def measured(self) -> dict[str, Any]:
         """The columns `MEASURED` of a table: the difference, its 95 percent interval, p value, standard errors and
         minimal detectable difference; see `resampling`."""
-        chance = self.resampled, self.seeds, self.clusters
+        chance = self.resampled, self.seeds, self.clusters, self.grain
         low, high = seed_interval(*chance)
         of_questions, of_seeds = standard_errors(*chance)
         difference = self.after - self.before
@@ -52,12 +53,12 @@ class Comparison:
 
 
 def compare(
-    before: Sequence[Statistic], after: Sequence[Statistic], weights: np.ndarray, swaps: np.ndarray
+    before: Sequence[Statistic], after: Sequence[Statistic], weights: np.ndarray, swaps: np.ndarray, grain: float
 ) -> Comparison:
     """Compare the seeds of a run, `after`, with one checkpoint or with as many seeds of another run.
 
     weights, swaps: [resamples, clusters], how often each of the clusters, the same for all, is drawn, and whether its
-    answers change sides.
+    answers change sides. grain: what one answer is worth.
     """
     firsts = list(before) * len(after) if len(before) == 1 else list(before)
     resampled, swapped = np.zeros(len(weights)), np.zeros(len(swaps))
@@ -68,9 +69,8 @@ def compare(
         theirs = second.combine(first.sums.sum(axis=0) + moved)
         swapped += (ours - theirs) / len(after)
     earlier, later = (np.array([one.value() for one in side]) for side in (firsts, after))
-    return Comparison(
-        float(earlier.mean()), float(later.mean()), later - earlier, resampled, swapped, after[0].n_clusters
-    )
+    scores = float(earlier.mean()), float(later.mean())
+    return Comparison(*scores, later - earlier, resampled, swapped, after[0].n_clusters, grain)
 
 
 def averaged(parts: Sequence[Comparison], maxima: Sequence[float]) -> Comparison:
@@ -86,6 +86,7 @@ def averaged(parts: Sequence[Comparison], maxima: Sequence[float]) -> Comparison
         mean([part.resampled for part in parts]),
         mean([part.swapped for part in parts]),
         sum(part.clusters for part in parts),
+        float(mean([part.grain for part in parts])) / len(parts),
     )
 
 

@@ -109,7 +109,8 @@ def _compare(base: Evaluation, tuned: Sequence[Evaluation], resamples: int, seed
         size = len(benchmark.clusters), resamples, seed, name
         chance = bootstrap_weights(*size), swap_masks(*size)
         for metric, (statistic, maximum, n) in benchmark.metrics.items():
-            found = compare([statistic], [other.benchmarks[name].metrics[metric][0] for other in tuned], *chance)
+            others = [other.benchmarks[name].metrics[metric][0] for other in tuned]
+            found = compare([statistic], others, *chance, maximum / n)
             yield _row(name, metric, maximum, found, n)
             if metric == benchmark.main:
                 mains.append(found)

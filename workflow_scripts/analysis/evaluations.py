@@ -23,6 +23,7 @@ BASE = "base"
 SUITE_METRIC = "normalised_mean"
 # lmms-eval rounds Video-MMMU's accuracy to five digits
 TOLERANCE = 2e-5
+MME_CATEGORY_MAXIMUM = 200.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,16 @@ class Benchmark:
     @property
     def main(self) -> str:
         return next(iter(self.metrics))
+
+    def by(self, column: str) -> dict[str, tuple[str, Statistic, float, int]]:
+        """The main metric on the questions of each value of a column, `category` or `ability`; as `categories`."""
+        found = {}
+        for key, part in self.questions.groupby(column):
+            metric = aggregates.category_metric(self.main, str(key))
+            maximum = MME_CATEGORY_MAXIMUM if metric.startswith("mme_") else self.metrics[self.main][1]
+            score = aggregates.statistic(metric, maximum, part, self.clusters)
+            found[str(key)] = metric, score, maximum, aggregates.count(metric, part)
+        return found
 
 
 @dataclass(frozen=True)
@@ -149,12 +160,9 @@ def _benchmark(path: Path, name: str, rows: pd.DataFrame, answers: pd.DataFrame)
         found = aggregates.statistic(metric, float(row["maximum"]), part, clusters)
         _check(path, name, row, found)
         categories[str(row["category"])] = (metric, found, float(row["maximum"]), aggregates.count(metric, part))
-    for key, part in answers.groupby("category"):
-        metric = aggregates.category_metric(main, str(key))
-        largest = 200.0 if metric.startswith("mme_") else maximum
-        found = aggregates.statistic(metric, largest, part, clusters)
-        categories.setdefault(str(key), (metric, found, largest, aggregates.count(metric, part)))
-    return Benchmark(name, answers, clusters, metrics, categories)
+    benchmark = Benchmark(name, answers, clusters, metrics, categories)
+    categories.update({key: entry for key, entry in benchmark.by("category").items() if key not in categories})
+    return benchmark
 
 
 def _category_part(

@@ -22,6 +22,11 @@ size: sqrt((d1 * q)^2 + (d2 * s)^2), d1 and d2 the noncentralities at which Stud
 that power. From few seeds s is itself uncertain, and with it the difference. The p value, the larger of two and before
 correction, finds it two or three times in a hundred less often.
 
+Where hardly an answer differs, draws of the questions hardly vary, and would say that nothing can have changed. So no
+standard error is taken to be less than the worth of one answer, as if half an answer more had changed to the better and
+half to the worse (Agresti and Min 2005), and no minimal detectable difference less than that of six, the fewest that
+the swap test can find.
+
 One cluster says nothing about the choice of questions: its interval and its minimal detectable difference are nan.
 """
 
@@ -38,6 +43,8 @@ from scipy import optimize, special
 Array = NDArray[np.float64]
 LEVEL = 0.95
 POWER = 0.8
+FEWEST_SWAPS = 6
+"""The fewest clusters that, all changed for the better, have a p value below 0.05 when swapped: 2 * 0.5^6 is 0.03."""
 SMALLEST_P = 1e-9
 
 
@@ -65,37 +72,40 @@ def _fixed(values: Array) -> Array:
     return values
 
 
-def interval(values: Array, clusters: int) -> tuple[float, float]:
+def interval(values: Array, clusters: int, grain: float = 0.0) -> tuple[float, float]:
     """The percentile interval of resampled scores; resamples without any question (nan) are left out.
 
-    clusters: how many hold a question of the score.
+    clusters: how many hold a question of the score. grain: what one answer is worth, in the unit of the score. Draws
+    that vary by less than one answer are taken to vary by it, around their mean.
     """
     if clusters < 2:
         return math.nan, math.nan
+    if np.nanstd(values) < grain:
+        half = grain * _widening(clusters) * _t(1 - LEVEL, clusters - 1)
+        return float(np.nanmean(values)) - half, float(np.nanmean(values)) + half
     tail = 100 * float(special.ndtr(-_widening(clusters) * _t(1 - LEVEL, clusters - 1)))
     low, high = np.nanpercentile(values, [tail, 100 - tail])
     return float(low), float(high)
 
 
-def seed_interval(resampled: Array, seeds: Array, clusters: int) -> tuple[float, float]:
+def seed_interval(resampled: Array, seeds: Array, clusters: int, grain: float = 0.0) -> tuple[float, float]:
     """The interval of a mean over seeds: of percentiles with one seed, else as the module says.
 
     resampled: the seed mean on each draw of questions. seeds: each seed's value on all questions, [seeds].
     """
     if len(seeds) == 1:
-        return interval(resampled, clusters)
-    half = _joined(
-        standard_errors(resampled, seeds, clusters), clusters, len(seeds), lambda freedom: _t(1 - LEVEL, freedom)
-    )
+        return interval(resampled, clusters, grain)
+    errors = standard_errors(resampled, seeds, clusters, grain)
+    half = _joined(errors, clusters, len(seeds), lambda freedom: _t(1 - LEVEL, freedom))
     return float(np.mean(seeds)) - half, float(np.mean(seeds)) + half
 
 
-def seed_p_value(resampled: Array, seeds: Array, clusters: int) -> float:
+def seed_p_value(resampled: Array, seeds: Array, clusters: int, grain: float = 0.0) -> float:
     """Two-sided p of a mean over seeds being 0, at least `SMALLEST_P`; arguments as seed_interval."""
     difference = abs(float(np.mean(seeds)))
     if difference == 0 or clusters < 2:
         return 1.0
-    errors = standard_errors(resampled, seeds, clusters)
+    errors = standard_errors(resampled, seeds, clusters, grain)
 
     def beyond(p: float) -> float:
         return _joined(errors, clusters, len(seeds), lambda freedom: _t(p, freedom)) - difference
@@ -103,15 +113,18 @@ def seed_p_value(resampled: Array, seeds: Array, clusters: int) -> float:
     return SMALLEST_P if beyond(SMALLEST_P) <= 0 else float(optimize.brentq(beyond, SMALLEST_P, 1.0))
 
 
-def minimal_detectable(resampled: Array, seeds: Array, clusters: int) -> float:
+def minimal_detectable(resampled: Array, seeds: Array, clusters: int, grain: float = 0.0) -> float:
     """The true mean over seeds that is told from 0 with probability `POWER`; arguments as seed_interval."""
-    return _joined(standard_errors(resampled, seeds, clusters), clusters, len(seeds), _noncentrality)
+    errors = standard_errors(resampled, seeds, clusters, grain)
+    return max(_joined(errors, clusters, len(seeds), _noncentrality), FEWEST_SWAPS * grain)
 
 
-def standard_errors(resampled: Array, seeds: Array, clusters: int) -> tuple[float, float]:
+def standard_errors(resampled: Array, seeds: Array, clusters: int, grain: float = 0.0) -> tuple[float, float]:
     """The standard errors of a mean over seeds: from the choice of questions, and from the seeds (nan of one)."""
-    of_questions = float(np.nanstd(resampled)) * _widening(clusters) if clusters > 1 else math.nan
-    return of_questions, float(np.std(seeds, ddof=1)) / math.sqrt(len(seeds)) if len(seeds) > 1 else math.nan
+    of_seeds = float(np.std(seeds, ddof=1)) / math.sqrt(len(seeds)) if len(seeds) > 1 else math.nan
+    if clusters < 2:
+        return math.nan, of_seeds
+    return max(float(np.nanstd(resampled)), grain) * _widening(clusters), of_seeds
 
 
 def _joined(errors: tuple[float, float], clusters: int, seeds: int, factor: Callable[[int], float]) -> float:

@@ -78,7 +78,7 @@ def _rows(evaluation: Evaluation, resamples: int, seed: int) -> Iterator[dict[st
             draws = statistic.resampled(weights)
             if category == "all" and metric == benchmark.main:
                 mains.append((statistic, draws, maximum, n))
-            low, high = interval(draws, statistic.n_clusters)
+            low, high = _within(interval(draws, statistic.n_clusters, maximum / n), maximum)
             yield same | {
                 "benchmark": name, "category": category, "metric": metric, "value": statistic.value(),
                 "maximum": maximum, "n_questions": n, "ci_low": low, "ci_high": high,
@@ -91,6 +91,11 @@ def _rows(evaluation: Evaluation, resamples: int, seed: int) -> Iterator[dict[st
         "value": float(suite_mean([np.asarray(one.value()) for one, _, _, _ in mains], maxima)), "maximum": 100.0,
         "n_questions": sum(n for _, _, _, n in mains), "ci_low": low, "ci_high": high,
     }  # fmt: skip
+
+
+def _within(ends: tuple[float, float], maximum: float) -> tuple[float, float]:
+    """No score is below 0 or above the maximum."""
+    return max(ends[0], 0.0), min(ends[1], maximum)
 
 
 def read_table(path: Path, columns: Sequence[str]) -> pd.DataFrame:

@@ -109,7 +109,7 @@ def trials_of(
     base = of.checkpoint(rng, np.zeros(trials))
     tuned = [of.checkpoint(rng, gain + spread * rng.normal(size=trials)) for _ in range(seeds)]
     chance = bootstrap_weights(clusters, RESAMPLES, 0, kind), swap_masks(clusters, RESAMPLES, 0, kind)
-    return [compare([base[t]], [one[t] for one in tuned], *chance) for t in range(trials)]
+    return [compare([base[t]], [one[t] for one in tuned], *chance, 0.0) for t in range(trials)]
 
 
 @pytest.mark.parametrize("kind", ["mean", "mme", "f1"])
@@ -158,7 +158,7 @@ def test_few_clusters_of_unequal_size_are_covered() -> None:
     of = population(rng, "mean", trials, 13)
     base, tuned = (of.checkpoint(rng, np.full(trials, gain)) for gain in (0.0, 0.1))
     chance = bootstrap_weights(13, 1000, 0, "few"), swap_masks(13, 1000, 0, "few")
-    found = [compare([a], [b], *chance).measured() for a, b in zip(base, tuned, strict=True)]
+    found = [compare([a], [b], *chance, 0.0).measured() for a, b in zip(base, tuned, strict=True)]
     assert np.mean([one["ci_low"] <= 0.1 <= one["ci_high"] for one in found]) == pytest.approx(
         0.95, abs=allowed(0.95, trials)
     )
@@ -239,7 +239,7 @@ def test_holm_keeps_the_error_of_a_family_of_allocations_and_benchmarks(gain: fl
         for _ in range(4):
             tuned = of.checkpoint(rng, np.full(trials, change))
             pairs = zip(base, tuned, strict=True)
-            columns.append([compare([a], [b], *chance).measured()["p_value"] for a, b in pairs])
+            columns.append([compare([a], [b], *chance, 0.0).measured()["p_value"] for a, b in pairs])
     p_values = np.array(columns).T
     nulls = slice(4, None) if gain else slice(None)
     adjusted = np.array([holm(row) for row in p_values])

@@ -96,6 +96,20 @@ def test_minimal_detectable_difference_by_hand() -> None:
     )
 
 
+def test_answers_that_hardly_differ_do_not_make_a_change_impossible() -> None:
+    """100 answers, none or one of which changed: a standard error of one answer, not 0; six changed can be found."""
+    none = np.zeros(500), np.zeros(1), 10**7
+    assert interval(none[0], none[2], 0.01) == pytest.approx((-0.0196, 0.0196), abs=1e-5)
+    assert standard_errors(*none, 0.01)[0] == pytest.approx(0.01)
+    assert minimal_detectable(*none, 0.01) == pytest.approx(0.06)
+    base, tuned = np.zeros((100, 1)), (np.arange(100) < 6)[:, None].astype(float)
+    swaps = swap_masks(100, 20000, 1, "b")
+    found = compare([mean_of(base)], [mean_of(tuned)], swaps, swaps, 0.01)
+    assert swap_p_value(0.06, found.swapped) == pytest.approx(2 * 0.5**6, abs=0.006)
+    seeds = np.array([0.0, 0.0, 0.0])
+    assert seed_interval(none[0], seeds, none[2], 0.01) == pytest.approx((-0.0196, 0.0196), abs=1e-5)
+
+
 def test_standard_errors_are_those_of_questions_and_of_seeds() -> None:
     assert standard_errors(np.array([1.0, 5.0]), np.array([1.0, 2.0, 6.0]), 5) == pytest.approx(
         (math.sqrt(5), math.sqrt(7 / 3))
@@ -107,7 +121,7 @@ def test_swap_test_is_the_exact_sign_test_where_questions_are_few() -> None:
     """Five of 200 questions changed, all for the better: two-sided sign test, 2 * 0.5^5."""
     base, tuned = np.zeros((200, 1)), (np.arange(200) < 5)[:, None].astype(float)
     swaps = swap_masks(200, 20000, 0, "b")
-    result = compare([mean_of(base)], [mean_of(tuned)], swaps, swaps)
+    result = compare([mean_of(base)], [mean_of(tuned)], swaps, swaps, 0.0)
     assert swap_p_value(result.after - result.before, result.swapped) == pytest.approx(2 * 0.5**5, abs=0.006)
 
 
