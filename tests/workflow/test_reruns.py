@@ -133,11 +133,12 @@ CASES = {
     "touched weights": Case(touch("resources/miniature/qwen2.5-vl-7b/model.safetensors")),
     "a package that only shows": Case(bump("rich")),
     "a package of the tests": Case(bump("pytest")),
-    "threads": Case(setting("compute", "threads", "finetuning", value=2)),
-    "minutes between checkpoints": Case(setting("compute", "checkpoint_minutes", value=7)),
     "a card of a model": Case(append("resources/miniature/qwen2.5-vl-7b/README.md", "\nMore.\n")),
-    "a model that no experiment names": Case(setting("models", "qwen2.5-vl-72b", "max_length", value=4000)),
     "a plan's memory model": Case(append(f"{SCRIPTS}/settings/demand.py", "\nX = 1\n")),
+    # settings that decide no result, but are on record
+    "threads": Case(setting("compute", "threads", "finetuning", value=2), RECORD),
+    "minutes between checkpoints": Case(setting("compute", "checkpoint_minutes", value=7), RECORD),
+    "a model that no experiment names": Case(setting("models", "qwen2.5-vl-72b", "max_length", value=4000), RECORD),
     # code
     "a colour": Case(append(f"{SCRIPTS}/figures/style.py", "\nX = 1\n"), rf"training_data .*|{FIGURES}"),
     "one figure's code": Case(append(f"{SCRIPTS}/figures/trade_off.py", "\nX = 1\n"), rf"trade_off .*|{RECORD}"),
