@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 REPOSITORY = Path(__file__).parents[2]
-SNAKEMAKE = str(Path(sys.executable).parent / "snakemake")
+SNAKEMAKE = [sys.executable, str(Path(__file__).with_name("impatient.py"))]
 ROOT = os.environ.get("SLURM_ROOT", "")
 MODEL, ALLOCATION = "qwen2.5-vl-7b", "uniform-8"
 RESULTS = "results/faults"
@@ -61,9 +61,8 @@ class Study:
     def command(self, *flags: str) -> list[str]:
         (self.folder / "overlay.yaml").write_text(yaml.safe_dump(self.overlay))
         files = [REPOSITORY / "config.yaml", REPOSITORY / "presets/miniature.yaml", "overlay.yaml"]
-        command: list[Any] = [SNAKEMAKE, f"{RUN}/summary.json", "--snakefile", REPOSITORY / "Snakefile"]
-        command += ["--profile", REPOSITORY / "profiles/slurm", "--slurm-init-seconds-before-status-checks", "1"]
-        command += ["--latency-wait", "10", "--rerun-triggers", "mtime", *flags]
+        command: list[Any] = [*SNAKEMAKE, f"{RUN}/summary.json", "--snakefile", REPOSITORY / "Snakefile"]
+        command += ["--profile", REPOSITORY / "profiles/slurm", "--rerun-triggers", "mtime", *flags]
         return [str(word) for word in [*command, "--configfile", *files]]
 
     def start(self, *flags: str, exclude: str = "n3") -> "subprocess.Popen[str]":
@@ -177,6 +176,7 @@ def study(template: Path, request: pytest.FixtureRequest) -> Iterator[Study]:
     shutil.copytree(template / "study", folder, copy_function=shutil.copy2)
     made = Study(folder, yaml.safe_load((folder / "overlay.yaml").read_text()))
     yield made
+    print(made.said[-5000:])  # pytest shows it where the test failed
     for job in made.jobs() if (folder / "snakemake.log").is_file() else []:
         subprocess.run(["scancel", job], check=False, capture_output=True)
     if made.process is not None and made.process.poll() is None:

@@ -1,26 +1,37 @@
 #!/usr/bin/env bash
-# End the SLURM that up.sh started at ROOT: its jobs, its daemons by their process ids, and its links in /etc/slurm.
+# End all that up.sh started at ROOT and all that was started on it, and remove its links in /etc/slurm.
+#   tests/slurm/down.sh ROOT
+# It is told from other processes by its environment and by where it works; nothing else is touched.
 ROOT=$(realpath -m "${1:?usage: down.sh ROOT}")
 [ -f "$ROOT/env.sh" ] || exit 0
 . "$ROOT/env.sh"
+
+# Daemons with this SLURM's configuration, and what works below ROOT with that or in a job; zombies have no environment.
+ours() {
+  local pid
+  for pid in $(grep -lzE "^(SLURM_CONF=$ROOT/etc/slurm\.conf|SLURM_JOB_ID=[0-9]+)\$" /proc/[0-9]*/environ 2>/dev/null |
+    cut -d/ -f3); do
+    case $(readlink "/proc/$pid/cwd") in "$ROOT"/*) echo "$pid" && continue ;; esac
+    case $(cat "/proc/$pid/comm" 2>/dev/null) in
+      munged | slurmctld | slurmscriptd | slurmd | slurmstepd)
+        ! grep -qzx "SLURM_CONF=$ROOT/etc/slurm.conf" "/proc/$pid/environ" 2>/dev/null || echo "$pid" ;;
+    esac
+  done
+}
+
 timeout 10 scancel --user="$(id -un)" 2>/dev/null
-alive() { grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null; }
-for turn in $(seq 100); do
+for turn in $(seq 20); do
   [ -n "$(timeout 5 squeue -h 2>/dev/null)" ] || break
   sleep 0.25
 done
-# A daemon removes its file before it ends.
-pids=$(cat "$ROOT"/run/*.pid "$ROOT"/munge/pid 2>/dev/null)
-left=
-for turn in $(seq 120); do
-  left=
-  for pid in $pids; do alive "$pid" && left="$left $pid"; done
+for turn in $(seq 60); do
+  left=$(ours)
   [ -n "$left" ] || break
-  [ "$turn" = 1 ] && kill $left
-  [ "$turn" = 100 ] && kill -9 $left
+  # shellcheck disable=SC2086
+  case $turn in 1) kill $left ;; 2[0-9]) kill -9 $left ;; esac 2>/dev/null
   sleep 0.25
 done
 for file in slurm.conf gres.conf cgroup.conf; do
   [ "$(readlink "/etc/slurm/$file")" = "$ROOT/etc/$file" ] && rm "/etc/slurm/$file"
 done
-[ -z "$left" ] || { echo "slurm: still running:$left" >&2; exit 1; }
+[ -z "$left" ] || { echo "slurm: still running:" $left >&2; exit 1; }

@@ -14,14 +14,14 @@ def test_zero2_over_two_nodes_has_the_losses_of_one_process(
     recipe["deepspeed"] = "zero2"
     model = study.overlay["models"][MODEL]
     write_spec(study.folder, RESULTS, RUN, {**model, "name": MODEL}, {**recipe, "name": "full"})
-    # Only in what the jobs ask for is the model one of 10^9 parameters: over two GPUs of 60 GB, one a node.
-    model["size_b"] = 1.0
-    study.overlay["compute"] |= {"gpu_memory_gb": 60, "gpus_per_node": 1}
+    # Only in what the job asks for is the model one of 10^10 parameters: over two GPUs of 180 GB, one a node.
+    model["size_b"] = 10.0
+    study.overlay["compute"] |= {"gpu_memory_gb": 180, "gpus_per_node": 1}
     study.start("--retries", "0")
     job = study.job()
     assert study.finish() == 0, study.said[-3000:]
     assert field(job, "NumNodes") == "2"
     assert field(job, "TresPerJob") == "gres:gpu:2"
-    assert study.samples() == whole.samples()
-    assert study.losses() == pytest.approx(whole.losses(), rel=2e-3)
-    assert study.losses()[:20] == pytest.approx(whole.losses()[:20], rel=1e-5)
+    # each step's samples are listed process by process
+    assert list(map(sorted, study.samples())) == list(map(sorted, whole.samples()))
+    assert study.losses() == pytest.approx(whole.losses(), rel=1e-4)

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from .conftest import PATIENCE, REPOSITORY, ROOT, SNAKEMAKE, field
 
@@ -18,8 +19,8 @@ def test_the_smoke_study() -> None:
     folder.mkdir()
     (folder / "resources").symlink_to(REPOSITORY / "resources")
     scores = f"results/smoke/evaluation/tuned/{SUBJECT}/image/frames-1/scores.json"
-    command = [SNAKEMAKE, scores, "--snakefile", REPOSITORY / "Snakefile", "--profile", REPOSITORY / "profiles/slurm"]
-    command += ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10", "--retries", "0"]
+    command: list[Any] = [*SNAKEMAKE, scores, "--snakefile", REPOSITORY / "Snakefile"]
+    command += ["--profile", REPOSITORY / "profiles/slurm", "--retries", "0"]
     command += ["--default-resources", "slurm_partition=gpu", "mem_mb=8000", "runtime=60", "slurm_extra='--exclude=n3'"]
     command += ["--configfile", *(REPOSITORY / file for file in FILES)]
     done = subprocess.run(

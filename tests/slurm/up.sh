@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A real SLURM of three nodes with four fake GPUs each, on this machine alone: loopback, own key, no systemd.
 #   tests/slurm/up.sh ROOT && . ROOT/env.sh
-# Installs the packages if it may. Refuses where there is a SLURM already.
+# Installs the packages if it may. Exit status 3 where there can be none, or another is there already, which is not touched.
 set -euo pipefail
 ROOT=$(realpath -m "${1:?usage: up.sh ROOT}")
 NODES=3 CPUS=8 MEM=128000 GPUS=4
@@ -19,17 +19,23 @@ for file in slurm.conf gres.conf cgroup.conf; do
   fi
 done
 bash "$(dirname "$0")/down.sh" "$ROOT"
-for daemon in slurmctld slurmd; do
-  other=$(pgrep --runstates R,S,D,T,I -x "$daemon" | head -1) || true
-  [ -z "$other" ] || refuse "a $daemon runs already (process $other); not touched"
+for other in $(grep -lxE 'slurmctld|slurmd' /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3); do
+  # a zombie runs no more
+  ! grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$other/status" || refuse "a SLURM daemon runs (process $other); not touched"
 done
-if ! command -v slurmctld slurmd sbatch munged >/dev/null; then
+installed() { for command in slurmctld slurmd sbatch munged; do command -v "$command" >/dev/null || return 1; done; }
+if ! installed; then
   command -v apt-get >/dev/null || refuse "not installed, and there is no apt-get"
+  echo "slurm: installing its packages"
+  said=$(mktemp)
   # no daemon of the packages' own is to start
-  started=$(mktemp) && printf '#!/bin/sh\nexit 101\n' > "$started" && chmod 755 "$started"
-  [ -e /usr/sbin/policy-rc.d ] || { cp "$started" /usr/sbin/policy-rc.d; trap 'rm -f /usr/sbin/policy-rc.d' EXIT; }
+  if [ -e /usr/sbin/policy-rc.d ]; then trap 'rm -f "$said"' EXIT; else
+    trap 'rm -f "$said" /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d
+  fi
   { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-      slurmctld slurmd slurm-client munge; } >/dev/null 2>&1 || refuse "its packages cannot be installed"
+      slurmctld slurmd slurm-client munge; } > "$said" 2>&1 && installed ||
+    { tail -n 5 "$said" >&2; refuse "its packages cannot be installed"; }
 fi
 getent hosts "$HOST" >/dev/null || echo "127.0.0.1 $HOST" >> /etc/hosts
 
@@ -104,7 +110,11 @@ slurmctld -c
 for i in $(seq "$NODES"); do slurmd -N "n$i"; done
 end=$((SECONDS + 60))
 until [ "$(timeout 5 sinfo -h -N -p gpu -t idle -o %n 2>/dev/null | wc -l)" = "$NODES" ]; do
-  if [ $SECONDS -gt $end ]; then tail -n 20 "$ROOT"/log/slurm*.log >&2; refuse "its nodes did not come up in 60 s"; fi
+  if [ $SECONDS -gt $end ]; then
+    tail -n 20 "$ROOT"/log/slurm*.log >&2
+    echo "slurm: its nodes did not come up in 60 s" >&2
+    exit 1
+  fi
   sleep 0.25
 done
 timeout 5 sinfo -N -p gpu -o '%N %T %c %m %G'

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,24 @@ def test_the_snakefile_is_read_without_torch(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("tests", "status"), [("", 3), ("where-possible", 0)], ids=["asked for", "in CI"])
+def test_where_there_can_be_no_slurm_its_tests_say_that_they_did_not_run(
+    tmp_path: Path, tests: str, status: int
+) -> None:
+    environment = {**os.environ, "SLURM_CONF": "/elsewhere/slurm.conf", "SLURM_TESTS": tests}
+    environment["SLURM_TEST_ROOT"] = str(tmp_path / "slurm")
+    done = subprocess.run([ROOT / "tests/slurm/run.sh"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert "THE TESTS ON SLURM DID NOT RUN" in done.stderr
+    assert not (tmp_path / "slurm").exists()
+
+
+def test_without_slurm_its_tests_are_skipped_with_the_reason() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "SLURM_ROOT"}
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "tests/slurm"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "run `make test-slurm`" in done.stdout
+    assert " passed" not in done.stdout

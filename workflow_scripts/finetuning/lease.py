@@ -31,6 +31,10 @@ POLL_SECONDS = 1.0
 PATIENCE_SECONDS = 2 * 3600.0
 """How long a job that SLURM started again waits for its own earlier start to save and end."""
 LOST = 70  # EX_SOFTWARE
+KILLED = (
+    "was killed or lost its machine. If that was for the memory it used (SLURM: OUT_OF_MEMORY), ask for more, by "
+    "--set-resources train:mem_mb=<MB>"
+)
 
 
 @dataclass(frozen=True)
@@ -139,9 +143,11 @@ def acquire(folder: Path, stop: Callable[[], bool] = lambda: False) -> Lease:
             alive = _alive(other, me, watch)
         if alive is False or other is None:
             lease = _take(folder, number + 1, me)
-            if lease is not None:
-                return lease
-            continue
+            if lease is None:
+                continue
+            if state and other and not state["released"]:
+                _say(f"the start before, {other}, {KILLED}")
+            return lease
         if alive and other.job == me.job and me.job is not None:
             (folder / f"lease-{number}.wanted").touch()
         elif alive:

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -41,11 +42,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], Non
     return happens.append
 
 
-def test_a_lease_that_was_let_go_is_free(tmp_path: Path) -> None:
+def test_a_lease_that_was_let_go_is_free(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with held(tmp_path / "run") as first:
         assert not first.lost
     with held(tmp_path / "run") as second:
         assert second.number == first.number + 1
+    assert not capsys.readouterr().err
     assert [path.name for path in (tmp_path / "run").iterdir()] == ["lease-2.json"]
 
 
@@ -54,12 +56,15 @@ def test_a_living_process_of_this_machine_is_named(tmp_path: Path) -> None:
         acquire(tmp_path)
 
 
-def test_a_killed_process_of_this_machine_is_followed_at_once(tmp_path: Path) -> None:
+def test_a_killed_process_of_this_machine_is_followed_at_once_and_its_memory_suspected(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     code = "import os; from pathlib import Path; from workflow_scripts.finetuning.lease import acquire; "
     code += f"acquire(Path({str(tmp_path)!r})); os.kill(os.getpid(), 9)"
     done = subprocess.run([sys.executable, "-c", code], check=False)
     assert done.returncode == -9
     assert acquire(tmp_path).number == 2
+    assert re.search(r"process \d+ on .* was killed .*memory.*--set-resources train:mem_mb=", capsys.readouterr().err)
 
 
 def _race(folder: str, barrier: Any, winners: Any) -> None:

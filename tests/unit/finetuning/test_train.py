@@ -186,6 +186,43 @@ def test_a_loss_that_is_no_number_stops_the_run(
     assert message.count("plain/") == 4
 
 
+@pytest.mark.parametrize(
+    ("error", "named", "advised"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+            "out of memory on the GPU",
+            "lower recipes.small.micro_batch_",
+        ),
+        (
+            RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+            "the job's memory is used up",
+            "--set-resources train:mem_mb=<MB>",
+        ),
+    ],
+    ids=["GPU", "machine"],
+)
+def test_out_of_memory_is_named_with_what_to_change(
+    run_train: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    error: RuntimeError,
+    named: str,
+    advised: str,
+) -> None:
+    def full(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(VideoTrainer, "training_step", full)
+    with pytest.raises(SystemExit) as stopped:
+        run_train()
+    assert stopped.value.code == 1
+    message = capsys.readouterr().err.splitlines()[-1]
+    assert message.startswith("error: ")
+    assert named in message
+    assert advised in message
+
+
 def test_a_second_writer_is_turned_away(world: Any, run_train: Callable[..., Path], tmp_path: Path) -> None:
     folder = checkpoints.run_folder(tmp_path / "checkpoints", world.spec(tmp_path / "run"))
     with (
