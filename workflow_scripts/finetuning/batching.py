@@ -1,18 +1,24 @@
 """What goes into an optimizer step, and how the step is cut into micro-batches.
 
-An optimizer step is `batch_size` samples, whatever their lengths. Inside a step, samples of similar length share a
-micro-batch, so that little padding is computed; the loss of a step is a mean over all its supervised tokens
-(`loss.py`), so the cut changes neither loss nor gradient, only their rounding.
+An optimizer step is `batch_size` samples, whatever their lengths. A micro-batch is what goes through the model at once:
+samples behind each other in one row (packed), samples of similar length padded to the longest (bucketed), or padded
+samples as they were drawn (padded). The loss of a step is a mean over all its supervised tokens (`loss.py`), so the cut
+changes neither loss nor gradient, only their rounding.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Sampler
 
 from workflow_scripts.finetuning.dataset import IGNORED, Sample
+from workflow_scripts.settings import RecipeSettings
+from workflow_scripts.settings.recipes import Batching
+from workflow_scripts.vlm.encode import collate, pack
+from workflow_scripts.vlm.load import VLM
 
 OVERHEAD_TOKENS = 256  # one more forward and backward pass costs about as much as computing this many more tokens
 
@@ -21,11 +27,11 @@ OVERHEAD_TOKENS = 256  # one more forward and backward pass costs about as much 
 class Step:
     """The part of one optimizer step that this process computes.
 
-    `micro_batches`: model inputs with `labels` [B, L]; `samples`: what is in them, in the drawn order; `padding`: how
-    many of the micro-batches, the last ones, are copies that only keep processes in step.
+    `micro_batches`: model inputs with `labels` [B, L], longest first; `samples`: what is in them, in the drawn order;
+    `padding`: how many of the micro-batches, the last ones, are copies that only keep processes in step.
     """
 
-    micro_batches: tuple[dict[str, torch.Tensor], ...]
+    micro_batches: tuple[dict[str, Any], ...]
     samples: tuple[Sample, ...]
     padding: int = 0
 
@@ -108,8 +114,61 @@ def share_out(numbers: Sequence[int], costs: Sequence[float], processes: int) ->
     return [[numbers[place] for place in sorted(hand)] for hand in hands]
 
 
-def cut_by_length(lengths: Sequence[int], largest: int, overhead: int = OVERHEAD_TOKENS) -> list[list[int]]:
-    """Places of `lengths` in groups of at most `largest`, the cheapest such cut, longest group first.
+def cut(
+    lengths: Sequence[int], batching: Batching, *, most_samples: int, most_tokens: int | None = None
+) -> list[list[int]]:
+    """Places of `lengths` in groups, one a micro-batch, the one with the most tokens first.
+
+    A group has at most `most_samples` samples and, unless it is of one sample, `most_tokens` tokens, padding included
+    where there is any.
+    """
+    groups = {"packed": fill_rows, "bucketed": cut_by_length, "padded": cut_in_order}[batching](
+        lengths, most_samples, most_tokens
+    )
+
+    def tokens(group: Sequence[int]) -> int:
+        within = [lengths[place] for place in group]
+        return sum(within) if batching == "packed" else len(within) * max(within)
+
+    return sorted(groups, key=tokens, reverse=True)
+
+
+def fill_rows(lengths: Sequence[int], most_samples: int, most_tokens: int | None = None) -> list[list[int]]:
+    """Few groups: the longest sample first, each into the first group that has room for it (first fit decreasing).
+
+    Within a group the given order is kept.
+    """
+    groups: list[list[int]] = []
+    sums: list[int] = []
+    for place in sorted(range(len(lengths)), key=lambda place: (-lengths[place], place)):
+        for number, group in enumerate(groups):
+            if len(group) < most_samples and (most_tokens is None or sums[number] + lengths[place] <= most_tokens):
+                group.append(place)
+                sums[number] += lengths[place]
+                break
+        else:
+            groups.append([place])
+            sums.append(lengths[place])
+    return [sorted(group) for group in groups]
+
+
+def cut_in_order(lengths: Sequence[int], most_samples: int, most_tokens: int | None = None) -> list[list[int]]:
+    """Neighbours in the given order, each group as large as it may be."""
+    groups: list[list[int]] = []
+    for place, length in enumerate(lengths):
+        grown = [*groups[-1], place] if groups else []
+        longest = max((lengths[one] for one in grown), default=length)
+        if grown and len(grown) <= most_samples and (most_tokens is None or len(grown) * longest <= most_tokens):
+            groups[-1] = grown
+        else:
+            groups.append([place])
+    return groups
+
+
+def cut_by_length(
+    lengths: Sequence[int], most_samples: int, most_tokens: int | None = None, overhead: int = OVERHEAD_TOKENS
+) -> list[list[int]]:
+    """The cheapest groups of padded samples.
 
     A group costs its size times its longest length (what is computed, padding included) plus `overhead`. Groups of
     neighbours in the order of length are enough to hold the cheapest cut.
@@ -117,12 +176,12 @@ def cut_by_length(lengths: Sequence[int], largest: int, overhead: int = OVERHEAD
     order = sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
     best: list[tuple[int, int]] = [(0, 0)]  # cost of the first k in order, and where their last group starts
     for end in range(1, len(order) + 1):
-        best.append(
-            min(
-                (best[start][0] + (end - start) * lengths[order[start]] + overhead, start)
-                for start in range(max(0, end - largest), end)
-            )
-        )
+        costs = []
+        for start in range(max(0, end - most_samples), end):
+            computed = (end - start) * lengths[order[start]]
+            if most_tokens is None or computed <= most_tokens or end - start == 1:
+                costs.append((best[start][0] + computed + overhead, start))
+        best.append(min(costs))
     groups = []
     end = len(order)
     while end:
@@ -133,17 +192,22 @@ def cut_by_length(lengths: Sequence[int], largest: int, overhead: int = OVERHEAD
 
 
 class StepCollator:
-    """Encoded samples of a step to its micro-batches. `collate`: encoded examples to a padded batch (`vlm.collate`)."""
+    """Encoded samples of a step to its micro-batches, as the recipe cuts them. `vlm` needs no model."""
 
-    def __init__(
-        self, collate: Callable[[Sequence[dict[str, torch.Tensor]]], dict[str, torch.Tensor]], micro_batch_size: int
-    ) -> None:
-        self.collate = collate
-        self.micro_batch_size = micro_batch_size
+    def __init__(self, vlm: VLM, recipe: RecipeSettings) -> None:
+        self.vlm = vlm
+        self.recipe = recipe
 
     def __call__(self, samples: Sequence[Sample]) -> Step:
-        groups = cut_by_length([sample.tokens for sample in samples], self.micro_batch_size)
+        recipe = self.recipe
+        groups = cut(
+            [sample.tokens for sample in samples],
+            recipe.batching,
+            most_samples=recipe.micro_batch_size,
+            most_tokens=recipe.micro_batch_tokens,
+        )
+        join = pack if recipe.batching == "packed" else collate
         return Step(
-            micro_batches=tuple(self.collate([samples[place].inputs for place in group]) for group in groups),
+            micro_batches=tuple(join(self.vlm, [samples[place].inputs for place in group]) for group in groups),
             samples=tuple(sample.without_inputs() for sample in samples if not sample.stand_in),
         )

@@ -8,6 +8,7 @@ import pandas as pd
 import torch
 from torch.utils.data import Dataset
 
+from workflow_scripts.finetuning.cost import CostModel
 from workflow_scripts.frames.store import FrameStore
 from workflow_scripts.settings import InputError
 from workflow_scripts.vlm.conversation import Example, Turn
@@ -104,6 +105,9 @@ class VideoConversations(Dataset[Sample]):
         for _, number in longest.values():
             self[number]
 
-    def costs(self) -> list[float]:
-        """What each sample costs, relative to the others: its number of frames asked for."""
-        return [float(budget) for budget in self.budgets]
+    def costs(self, cost: CostModel) -> list[float]:
+        """What each sample costs, relative to the others. Nothing is decoded, so every process can afford it."""
+        return [
+            cost(said, *self.store.extent(video, budget))
+            for said, video, budget in zip(self.turns, self.videos, self.budgets, strict=True)
+        ]

@@ -20,6 +20,7 @@ import yaml
 from huggingface_hub import try_to_load_from_cache
 from pydantic import Field, ValidationError
 
+from workflow_scripts.finetuning.kernels import check_kernels
 from workflow_scripts.finetuning.samples import quarantined_videos, read_samples, split_quarantined
 from workflow_scripts.frames.store import FrameStore
 from workflow_scripts.settings import InputError, ModelSettings, RecipeSettings, Section
@@ -81,7 +82,11 @@ def resolve(
     budgets: Path,
     store: Sequence[Path],
 ) -> RunSpec:
-    """The run's specification. Raises InputError for missing weights and for data that does not fit together."""
+    """The run's specification.
+
+    Raises InputError for missing weights or kernels, and for data that does not fit together.
+    """
+    check_kernels(recipe, model)
     weights = find_weights(model)
     samples, left_out = split_quarantined(
         read_samples(manifest, budgets), FrameStore(store).videos, quarantined_videos(store)

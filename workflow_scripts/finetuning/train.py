@@ -17,7 +17,6 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -38,7 +37,6 @@ from workflow_scripts.frames.store import FrameStore
 from workflow_scripts.settings.cli import progress, run
 from workflow_scripts.settings.files import atomic_path, write_json
 from workflow_scripts.vlm.device import bf16_peak
-from workflow_scripts.vlm.encode import collate
 from workflow_scripts.vlm.load import load
 
 STOPPED = 75  # EX_TEMPFAIL: the same command, started again, goes on
@@ -48,8 +46,9 @@ MOST_WORKERS = 2  # each holds up to two encoded steps in memory
 QUEUED_AGAIN = ("SIGUSR1", "the time limit")
 CHECKPOINT_BYTES = {"full": 16.0, "lora": 2.5}  # for a parameter: weights and AdamW's moments in float32; to spare
 OUT_OF_MEMORY = (
-    "out of memory on the GPU; lower recipes.{recipe}.micro_batch_size (now {micro}) or the model's video_max_pixels, "
-    "set activation_checkpointing, use deepspeed: zero3, or ask for more GPUs by a smaller compute.gpu_memory_gb"
+    "out of memory on the GPU; lower recipes.{recipe}.micro_batch_tokens (now {tokens}) or micro_batch_size, or the "
+    "model's video_max_pixels, set activation_checkpointing, use deepspeed: zero3, or ask for more GPUs by a smaller "
+    "compute.gpu_memory_gb"
 )
 LOADER_KILLED = (
     "a data loader was killed, as happens when the job's memory is used up; ask for more, by --set-resources "
@@ -87,7 +86,7 @@ def train(
             with checkpoints.room_on_disk(folder, wanted="log and results"):
                 _train(spec, store, folder, output, stop, lease, workers=workers, save_seconds=save_seconds)
         except torch.OutOfMemoryError as error:
-            advice = OUT_OF_MEMORY.format(recipe=spec.recipe.name, micro=spec.recipe.micro_batch_size)
+            advice = OUT_OF_MEMORY.format(recipe=spec.recipe.name, tokens=spec.recipe.micro_batch_tokens)
             raise RunError(f"{advice}. {str(error).splitlines()[0]}") from error
         except RuntimeError as error:
             if "killed by signal: Killed" not in str(error):
@@ -135,7 +134,7 @@ def _train(
     dataset = VideoConversations(samples, clips, reader)
     dataset.check_longest()
 
-    vlm = load(spec.model, dtype=training_dtype(spec), **view)
+    vlm = load(spec.model, dtype=training_dtype(spec), attention=spec.recipe.attention, **view)
     model, part_of = prepare(vlm, spec.recipe)
     trainable = count_trainable(model, part_of, spec.recipe)
     log = RunLog(folder / "log.jsonl")
@@ -153,9 +152,7 @@ def _train(
             snapshot=lambda percent: publish(trainer, spec, folder / "snapshots" / str(percent)),
             advance=advance,
         )
-        trainer = VideoTrainer(
-            spec, model, part_of, dataset, partial(collate, reader), log, arguments, [callbacks], lease
-        )
+        trainer = VideoTrainer(spec, model, part_of, dataset, log, arguments, [callbacks], lease)
         callbacks.trainer = trainer
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     step = trainer.state.global_step

@@ -20,7 +20,9 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from workflow_scripts.finetuning import checkpoints
 from workflow_scripts.finetuning.batching import Step, StepCollator, StepSampler
+from workflow_scripts.finetuning.cost import CostModel
 from workflow_scripts.finetuning.dataset import VideoConversations
+from workflow_scripts.finetuning.kernels import LIGER, check_kernels
 from workflow_scripts.finetuning.lease import Lease
 from workflow_scripts.finetuning.loss import token_loss
 from workflow_scripts.finetuning.parallel import deepspeed_config
@@ -38,8 +40,12 @@ class NonFiniteError(Exception):
 
 
 def training_arguments(spec: RunSpec, folder: Path, *, processes: int, workers: int) -> TrainingArguments:
-    """The run's settings in transformers' words; `folder` holds its checkpoints."""
+    """The run's settings in transformers' words; `folder` holds its checkpoints.
+
+    Raises InputError where the recipe's kernels are not installed.
+    """
     recipe = spec.recipe
+    check_kernels(recipe, spec.model)
     half = spec.model.precision == "bfloat16"
     return TrainingArguments(
         output_dir=str(folder),
@@ -56,6 +62,8 @@ def training_arguments(spec: RunSpec, folder: Path, *, processes: int, workers: 
         deepspeed=deepspeed_config(recipe, half=half),
         activation_checkpointing=recipe.activation_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},
+        use_liger_kernel=recipe.fused_kernels,
+        liger_kernel_config=LIGER,
         use_cpu=not torch.cuda.is_available(),
         ddp_backend=None if processes == 1 else "nccl" if torch.cuda.is_available() else "gloo",
         ddp_find_unused_parameters=False,
@@ -74,8 +82,8 @@ def training_arguments(spec: RunSpec, folder: Path, *, processes: int, workers: 
 class VideoTrainer(Trainer):
     """Trains `model` on `dataset` as `spec` says and writes a line a step to `log`.
 
-    `part_of`: the part of each parameter of `model`, by name. `collate`: encoded examples to a padded batch.
-    `lease`: the first process's right to write.
+    `model` was loaded for the recipe's attention. `part_of`: the part of each of its parameters, by name. `lease`: the
+    first process's right to write.
     """
 
     loss_is_scaled_for_ga = True  # compute_loss divides by the tokens of the whole step
@@ -86,7 +94,6 @@ class VideoTrainer(Trainer):
         model: nn.Module,
         part_of: Mapping[str, str],
         dataset: VideoConversations,
-        collate: Callable[[Sequence[dict[str, torch.Tensor]]], dict[str, torch.Tensor]],
         log: RunLog,
         arguments: TrainingArguments,
         callbacks: Sequence[TrainerCallback] = (),
@@ -95,7 +102,6 @@ class VideoTrainer(Trainer):
         super().__init__(model=model, args=arguments, train_dataset=dataset, callbacks=list(callbacks))
         self.spec = spec
         self.part_of = part_of
-        self.collate = collate
         self.run_log = log
         self.lease = lease
         self.flops = ModelFlops(model)
@@ -108,7 +114,7 @@ class VideoTrainer(Trainer):
         dataset = self.train_dataset
         assert isinstance(dataset, VideoConversations)
         sampler = StepSampler(
-            dataset.costs(),
+            dataset.costs(CostModel(dataset.vlm)),
             batch_size=self.spec.recipe.batch_size,
             epochs=self.spec.recipe.epochs,
             seed=self.spec.seed,
@@ -118,7 +124,7 @@ class VideoTrainer(Trainer):
         return DataLoader(
             dataset,
             batch_sampler=sampler,
-            collate_fn=StepCollator(self.collate, self.spec.recipe.micro_batch_size),
+            collate_fn=StepCollator(dataset.vlm, self.spec.recipe),
             num_workers=self.args.dataloader_num_workers,
             prefetch_factor=self.args.dataloader_prefetch_factor,
             worker_init_fn=_start_worker,

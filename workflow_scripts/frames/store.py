@@ -115,6 +115,13 @@ class FrameStore:
         wanted = self.sampling.indices(_value(row, "n_frames"), frames, _value(row, "duration_s"), last)
         return row, wanted, f"file {path}, video {video}", f"budget {frames}{', with the last,' if last else ''}"
 
+    def extent(self, video: str, frames: int) -> tuple[int, int]:
+        """How many frames `clip` gives at a budget, and the pixels of each. Decodes none."""
+        _, row = self._row(video)
+        wanted = self.sampling.indices(_value(row, "n_frames"), frames, _value(row, "duration_s"))
+        with Image.open(io.BytesIO(memoryview(row.column("jpeg")[0].values[0].as_buffer()))) as image:
+            return len(wanted), image.width * image.height
+
     def _row(self, video: str) -> tuple[Path, pa.RecordBatch]:
         if video not in self._places:
             raise InputError(

@@ -111,17 +111,20 @@ def gpu_bytes(
 
 
 def _activation_bytes(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, most_frames: int) -> float:
-    """Of one micro-batch of the longest sequences, in bfloat16."""
+    """Of the largest micro-batch, in bfloat16: as many of the longest samples as a recipe lets share a pass."""
     seen = _tokens(study, model, recipe, most_frames) or 0
-    tokens = recipe.micro_batch_size * (seen + TEXT_TOKENS)
+    longest = seen + TEXT_TOKENS
+    tokens = recipe.micro_batch_size * longest
+    if recipe.micro_batch_tokens is not None:
+        tokens = max(longest, min(tokens, recipe.micro_batch_tokens))
     width = (128 * model.size_b * 1e9 / 12) ** (1 / 3)
     layers = width / 128
     at_work = 34 * tokens * width * 2
     held = layers * (tokens * width * 2 if recipe.activation_checkpointing else at_work)
     cut = geometry(model)
-    patches = recipe.micro_batch_size * seen * (cut.merge * cut.pool) ** 2 if cut else 0
+    patches = tokens / longest * seen * (cut.merge * cut.pool) ** 2 if cut else 0
     vision = 32 * patches * 1280 * 2 * (1 if recipe.activation_checkpointing else 34)
-    logits = 3 * 4 * VOCABULARY * recipe.micro_batch_size * TEXT_TOKENS
+    logits = 3 * 4 * VOCABULARY * min(tokens, recipe.micro_batch_size * TEXT_TOKENS)
     return held + at_work + vision + logits
 
 
@@ -145,7 +148,7 @@ def gpus(study: StudySettings, model: ModelSettings, recipe: RecipeSettings | No
             raise InputError(
                 f"compute.gpu_memory_gb is {study.compute.gpu_memory_gb:g}; {model.name} on {most} frames, recipe "
                 f"{recipe.name}, needs {needed / FILL / 1e9:.0f} GB of each of {count} GPUs. Take larger GPUs, fewer "
-                f"frames or pixels, a smaller micro_batch_size, activation_checkpointing or deepspeed: zero3"
+                f"frames or pixels, a smaller micro_batch_tokens, activation_checkpointing or deepspeed: zero3"
             )
         count *= 2
     return count

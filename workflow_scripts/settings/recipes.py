@@ -8,6 +8,8 @@ from pydantic import Field, field_validator, model_validator
 from .section import Section
 
 TemporalPositions = Literal["real_time", "integer_rate", "constant"]
+Batching = Literal["packed", "bucketed", "padded"]
+Attention = Literal["sdpa", "flash_attention_2"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,29 @@ class RecipeSettings(Section):
     lora: LoraSettings = Field(LoraSettings(), description="Adapters, where method is lora.")
     epochs: float = Field(1.0, gt=0, description="Passes over the sample.")
     batch_size: int = Field(128, ge=1, description="Samples an optimizer step, over all processes.")
-    micro_batch_size: int = Field(1, ge=1, description="Samples a forward pass of one process.")
+    batching: Batching = Field(
+        "packed",
+        description="How the samples of an optimizer step share forward passes; the loss is the same. packed: behind "
+        "each other in one row, without padding; bucketed: padded to the longest, neighbours in length together; "
+        "padded: the same in the drawn order, for comparison.",
+    )
+    micro_batch_size: int = Field(8, ge=1, description="Most samples a forward pass of one process.")
+    micro_batch_tokens: int | None = Field(
+        8192,
+        ge=1,
+        description="Most tokens a forward pass of one process, padding included; a longer sample has a pass of its "
+        "own. null: only samples are counted.",
+    )
+    attention: Attention = Field(
+        "sdpa",
+        description="sdpa: torch's own kernels, on a GPU flash attention where no row is padded; flash_attention_2: "
+        "the package flash-attn, which the environment does not hold.",
+    )
+    fused_kernels: bool = Field(
+        False,
+        description="Fused norms, rotary positions and feed-forward layers of the package liger-kernel, which the "
+        "environment does not hold; for GPUs.",
+    )
     weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay.")
     warmup_ratio: float = Field(0.03, ge=0, lt=1, description="Share of the steps in which the rate rises from 0.")
     schedule: Literal["cosine"] = Field("cosine", description="How the rate falls after that.")
@@ -97,10 +121,6 @@ class RecipeSettings(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "RecipeSettings":
-        if self.batch_size % self.micro_batch_size:
-            raise ValueError(
-                f"micro_batch_size is {self.micro_batch_size}; expected a divisor of batch_size, {self.batch_size}"
-            )
         rates = self.learning_rates
         if not (rates.vision_tower or rates.projector or rates.language_model):
             raise ValueError("learning_rates are all 0; expected at least one part that trains")

@@ -1,7 +1,7 @@
 """Model inputs from a conversation with media: one example at a time, then batches."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -79,6 +79,39 @@ def encode(vlm: VLM, example: Example, *, supervise: bool) -> dict[str, Tensor]:
     return encoded
 
 
+def pack(vlm: VLM, encoded: Sequence[dict[str, Tensor]]) -> dict[str, Any]:
+    """Put encoded examples behind each other in one row, without padding, for ``model(**batch)``.
+
+    The model must have been loaded for packed rows (``load(..., attention=...)``), or it sees across examples. Padding
+    and packing give the same logits within rounding.
+
+    Args:
+        vlm: the model they were encoded for.
+        encoded: results of ``encode``, in any mix of images, videos and text.
+
+    Returns:
+        ``input_ids`` and, where present, ``labels`` and ``mm_token_type_ids`` ``[1, L]``, L the tokens of all examples;
+        ``position_ids [1, L]``, for Qwen ``[4, 1, L]``, anew from 0 for each example; ``example_lengths``, a tuple of
+        their tokens; media tensors joined over examples. No ``attention_mask``: with one, transformers does not look
+        for examples in a row. The first token of an example is not to be predicted from the one before, whatever its
+        label.
+
+    Raises:
+        InputError: there is nothing to join.
+    """
+    if not encoded:
+        raise InputError("pack: 0 examples; expected at least one")
+    rows = {
+        key: torch.cat([one[key] for one in encoded])[None] for key in ("input_ids", *_PER_TOKEN) if key in encoded[0]
+    }
+    lengths = tuple(len(one["input_ids"]) for one in encoded)
+    if "labels" in rows:
+        rows["labels"][0, np.cumsum((0, *lengths[:-1]))] = IGNORED
+    alone = (collate(vlm, [one])["position_ids"] for one in encoded)
+    positions = vlm.family.pack_positions(list(alone))
+    return {**rows, "position_ids": positions, "example_lengths": lengths, **_join_media(vlm, encoded)}
+
+
 def collate(
     vlm: VLM, encoded: Sequence[dict[str, Tensor]], *, padding_side: Literal["left", "right"] = "right"
 ) -> dict[str, Tensor]:
@@ -116,11 +149,15 @@ def collate(
     for key, value in _PER_TOKEN.items():
         if key in encoded[0]:
             batch[key] = pad(key, value)
-    media_keys = {key: None for one in encoded for key in one if key not in {"input_ids", _COUNT, *_PER_TOKEN}}
-    for key in media_keys:
-        batch[key] = vlm.family.join(key, [one[key] for one in encoded if key in one])
+    batch.update(_join_media(vlm, encoded))
     batch["position_ids"] = vlm.family.position_ids(vlm, batch)
     return batch
+
+
+def _join_media(vlm: VLM, encoded: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Join what is not one entry a token."""
+    keys = {key: None for one in encoded for key in one if key not in {"input_ids", _COUNT, *_PER_TOKEN}}
+    return {key: vlm.family.join(key, [one[key] for one in encoded if key in one]) for key in keys}
 
 
 def visual_tokens(encoded: dict[str, Tensor]) -> int:

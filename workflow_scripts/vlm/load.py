@@ -11,7 +11,8 @@ from transformers.utils import logging
 
 from workflow_scripts.settings import InputError, ModelSettings
 from workflow_scripts.settings.families import FAMILIES
-from workflow_scripts.settings.recipes import TemporalPositions
+from workflow_scripts.settings.recipes import Attention, TemporalPositions
+from workflow_scripts.vlm.attention import implementation
 from workflow_scripts.vlm.conversation import Skeleton
 from workflow_scripts.vlm.families import Family, get_family
 
@@ -75,6 +76,7 @@ def load(
     total_pixels: int | None = None,
     with_model: bool = True,
     spread: bool = False,
+    attention: Attention | None = None,
 ) -> VLM:
     """Load a model from a local folder or the hub: safetensors only, no remote code.
 
@@ -88,6 +90,7 @@ def load(
         total_pixels: pixels of all frames of a clip together; None: a frame has the settings' at every budget.
         with_model: False for the processor alone, as data workers need it.
         spread: whether a model on ``cuda`` is shared out over all visible GPUs, layer by layer. For inference only.
+        attention: how a model to be trained attends, so that it takes packed rows. None: torch's kernel, rows padded.
 
     Raises:
         InputError: the source is missing or of another family, a spread model is larger than the GPUs, or pixels are to
@@ -118,7 +121,7 @@ def load(
             source,
             config=config,
             dtype=dtype or getattr(torch, settings.precision),
-            attn_implementation="sdpa",
+            attn_implementation=implementation(attention) if attention else "sdpa",
             use_safetensors=True,
             trust_remote_code=False,
             **({"device_map": "auto"} if spread else {}),

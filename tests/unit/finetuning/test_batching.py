@@ -1,12 +1,13 @@
-"""Steps and micro-batches."""
+"""Steps, micro-batches, and what samples cost."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import pytest
 
-from workflow_scripts.finetuning.batching import StepSampler, cut_by_length, share_out
+from workflow_scripts.finetuning.batching import StepSampler, cut, cut_by_length, share_out
 from workflow_scripts.finetuning.spec import optimizer_steps
 from workflow_scripts.settings import RecipeSettings
 
@@ -71,13 +72,73 @@ def cost(groups: Sequence[Sequence[int]], lengths: Sequence[int], overhead: int)
 
 
 @pytest.mark.parametrize("overhead", [0, 20, 1000])
+@pytest.mark.parametrize("most_tokens", [None, 120])
 @pytest.mark.parametrize("seed", range(4))
-def test_the_cut_is_the_cheapest_of_all(seed: int, overhead: int) -> None:
+def test_the_bucketed_cut_is_the_cheapest_of_all(seed: int, most_tokens: int | None, overhead: int) -> None:
     lengths = np.random.default_rng(seed).integers(1, 100, 7).tolist()
-    groups = cut_by_length(lengths, 3, overhead)
+    groups = cut_by_length(lengths, 3, most_tokens, overhead)
     assert sorted(chain(*groups)) == list(range(7))
     assert max(map(len, groups)) <= 3
-    cheapest = min(cost(each, lengths, overhead) for each in partitions(range(7), 3))
-    assert cost(groups, lengths, overhead) == cheapest
-    tops = [max(lengths[place] for place in group) for group in groups]
-    assert tops == sorted(tops, reverse=True)
+    allowed = [each for each in partitions(range(7), 3) if all(fits(group, lengths, most_tokens) for group in each)]
+    assert groups_of(groups) in map(groups_of, allowed)
+    assert cost(groups, lengths, overhead) == min(cost(each, lengths, overhead) for each in allowed)
+
+
+def fits(group: Sequence[int], lengths: Sequence[int], most_tokens: int | None) -> bool:
+    return most_tokens is None or len(group) == 1 or len(group) * max(lengths[place] for place in group) <= most_tokens
+
+
+def groups_of(groups: Sequence[Sequence[int]]) -> set[frozenset[int]]:
+    return set(map(frozenset, groups))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_packed_rows_hold_what_they_may_and_are_few(seed: int) -> None:
+    lengths = np.random.default_rng(seed).integers(1, 100, 8).tolist()
+    groups = cut(lengths, "packed", most_samples=4, most_tokens=120)
+    assert sorted(chain(*groups)) == list(range(8))
+    assert all(len(group) <= 4 and (len(group) == 1 or total(group, lengths) <= 120) for group in groups)
+    fewest = min(
+        len(each)
+        for each in partitions(range(8), 4)
+        if all(len(group) == 1 or total(group, lengths) <= 120 for group in each)
+    )
+    assert len(groups) <= fewest + 1
+
+
+def total(group: Sequence[int], lengths: Sequence[int]) -> int:
+    return sum(lengths[place] for place in group)
+
+
+def test_each_way_to_cut() -> None:
+    lengths = [60, 10, 50, 20, 10, 40]
+    packed = cut(lengths, "packed", most_samples=3, most_tokens=100)
+    assert packed == [[0, 5], [1, 2, 3], [4]]
+    assert cut(lengths, "padded", most_samples=3, most_tokens=100) == [[1, 2], [0], [3, 4], [5]]
+    assert cut(lengths, "padded", most_samples=2) == [[0, 1], [2, 3], [4, 5]]
+    bucketed = cut(lengths, "bucketed", most_samples=3)
+    assert bucketed == [[0, 2, 5], [3, 1, 4]]
+
+
+@pytest.mark.parametrize("batching", ["packed", "bucketed", "padded"])
+def test_the_micro_batch_with_the_most_tokens_comes_first(batching: Any) -> None:
+    lengths = np.random.default_rng(0).integers(1, 100, 20).tolist()
+    groups = cut(lengths, batching, most_samples=4, most_tokens=150)
+    sizes = [
+        total(group, lengths) if batching == "packed" else len(group) * max(lengths[place] for place in group)
+        for group in groups
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize("batching", ["packed", "bucketed", "padded"])
+def test_a_sample_longer_than_allowed_has_a_pass_of_its_own(batching: Any) -> None:
+    groups = cut([10, 500, 20], batching, most_samples=8, most_tokens=100)
+    assert [1] in groups
+    assert sorted(chain(*groups)) == [0, 1, 2]
+
+
+def test_short_budgets_go_through_in_few_passes() -> None:
+    """Eight frames are 512 visual tokens at the paper's size, 64 are 4,096; 400 tokens are text."""
+    assert len(cut([912] * 16, "packed", most_samples=8, most_tokens=8192)) == 2
+    assert len(cut([4496] * 16, "packed", most_samples=8, most_tokens=8192)) == 16

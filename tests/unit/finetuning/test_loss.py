@@ -1,6 +1,5 @@
 """The loss of a step does not depend on how the step is cut into micro-batches."""
 
-from functools import partial
 from typing import Any
 
 import pytest
@@ -11,14 +10,14 @@ from workflow_scripts.finetuning.dataset import Sample, VideoConversations
 from workflow_scripts.finetuning.loss import token_loss
 from workflow_scripts.finetuning.samples import quarantined_videos, read_samples, split_quarantined
 from workflow_scripts.frames.store import FrameStore
-from workflow_scripts.settings import InputError, ModelSettings
+from workflow_scripts.settings import InputError, ModelSettings, RecipeSettings
 from workflow_scripts.vlm.encode import collate
 from workflow_scripts.vlm.load import VLM, load
 
 
 @pytest.fixture(scope="module")
 def vlm(world: Any) -> VLM:
-    return load(ModelSettings(**world.model))
+    return load(ModelSettings(**world.model), attention="sdpa")
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +27,11 @@ def dataset(world: Any, vlm: VLM) -> VideoConversations:
         read_samples(world.manifest, world.budgets), store.videos, quarantined_videos([world.store])
     )
     return VideoConversations(samples, store, vlm)
+
+
+def collator(vlm: VLM, samples: int, batching: str = "packed") -> StepCollator:
+    recipe = RecipeSettings(name="r", batch_size=4, micro_batch_size=samples, batching=batching)  # type: ignore[arg-type]
+    return StepCollator(vlm, recipe)
 
 
 def loss_and_gradient(vlm: VLM, step: Step) -> tuple[float, torch.Tensor]:
@@ -43,7 +47,7 @@ def loss_and_gradient(vlm: VLM, step: Step) -> tuple[float, torch.Tensor]:
 def test_grouping_changes_neither_loss_nor_gradient(vlm: VLM, dataset: VideoConversations) -> None:
     samples = [dataset[number] for number in (0, 2, 5, 7)]
     padded = Step((collate(vlm, [sample.inputs for sample in samples]),), tuple(samples))
-    grouped = StepCollator(partial(collate, vlm), 2)(samples)
+    grouped = collator(vlm, 2, "bucketed")(samples)
     assert len(grouped.micro_batches) >= 2
     assert grouped.supervised_tokens == padded.supervised_tokens
     assert grouped.computed_tokens < padded.computed_tokens
@@ -56,7 +60,7 @@ def test_grouping_changes_neither_loss_nor_gradient(vlm: VLM, dataset: VideoConv
 
 
 def test_padding_a_step_changes_neither_loss_nor_gradient(vlm: VLM, dataset: VideoConversations) -> None:
-    step = StepCollator(partial(collate, vlm), 1)([dataset[0], dataset[1]])
+    step = collator(vlm, 1)([dataset[0], dataset[1]])
     padded = step.padded(4)
     assert (len(padded.micro_batches), padded.padding) == (4, 2)
     assert padded.samples == step.samples
@@ -83,7 +87,7 @@ def test_frames_seen_are_recorded_beside_the_budget(dataset: VideoConversations)
 
 
 def test_a_stand_in_supervises_nothing(vlm: VLM, dataset: VideoConversations) -> None:
-    step = StepCollator(partial(collate, vlm), 1)([dataset[~3]])
+    step = collator(vlm, 1)([dataset[~3]])
     assert step.samples == ()
     assert step.supervised_tokens == 0
     assert token_loss(vlm.model, step.micro_batches[0], 1.0).item() == 0

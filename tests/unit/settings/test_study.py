@@ -124,9 +124,9 @@ FAULTS = {
         put({"vision_tower": 0, "projector": 0, "language_model": 0}, "recipes", "full", "learning_rates"),
         ["recipes.full", "learning_rates", "all 0"],
     ),
-    "micro batch that does not divide": (
-        put(3, "recipes", "full", "micro_batch_size"),
-        ["recipes.full", "micro_batch_size is 3", "128"],
+    "batching that there is not": (
+        put("sorted", "recipes", "full", "batching"),
+        ["recipes.full.batching", "'sorted'", "packed", "bucketed", "padded"],
     ),
     "prompt without its fields": (
         put("How many frames for {instruction}?", "budgets", "predictors", "qwen3-vl-8b", "question"),

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from transformers.masking_utils import find_packed_sequence_indices
 
 from workflow_scripts.settings import InputError
 from workflow_scripts.vlm.conversation import Example
-from workflow_scripts.vlm.encode import collate, encode
+from workflow_scripts.vlm.encode import collate, encode, pack
 from workflow_scripts.vlm.load import VLM
 
 from .conftest import DIALOGUE, clip, examples, image
@@ -91,6 +92,33 @@ def test_pooled_frames_are_averages_of_the_feature_map(vlm: VLM) -> None:
         torch.testing.assert_close(few[5], square[2:4, 2:4].mean((0, 1)))  # second row, second column
 
 
+def test_a_packed_row_has_each_examples_positions_and_media(vlm: VLM) -> None:
+    encoded = [encode(vlm, example, supervise=True) for example in examples()]
+    row, padded = pack(vlm, encoded), collate(vlm, encoded)
+    lengths = [len(one["input_ids"]) for one in encoded]
+    assert row["example_lengths"] == tuple(lengths)
+    assert row["input_ids"].tolist() == [torch.cat([one["input_ids"] for one in encoded]).tolist()]
+    positions = row["position_ids"]
+    rope = positions[1:] if positions.ndim == 3 else positions
+    alone = [collate(vlm, [one])["position_ids"] for one in encoded]
+    assert torch.equal(rope, torch.cat(alone, dim=-1))
+    numbers = positions[0] if positions.ndim == 3 else positions
+    assert numbers.flatten().tolist() == [number for length in lengths for number in range(length)]
+    for key in padded.keys() - {"input_ids", "labels", "attention_mask", "position_ids", "mm_token_type_ids"}:
+        assert torch.equal(row[key], padded[key]), key
+
+
+def test_transformers_finds_the_examples_of_a_packed_row(vlm: VLM) -> None:
+    encoded = [encode(vlm, example, supervise=True) for example in examples()]
+    row = pack(vlm, encoded)
+    positions = row["position_ids"]
+    found = find_packed_sequence_indices(positions[0] if positions.ndim == 3 else positions)
+    assert found is not None
+    assert found[0].bincount().tolist() == list(row["example_lengths"])
+
+
 def test_nothing_to_join_is_refused(qwen: VLM) -> None:
     with pytest.raises(InputError, match="collate"):
         collate(qwen, [])
+    with pytest.raises(InputError, match="pack"):
+        pack(qwen, [])

@@ -80,3 +80,7 @@ class Family(ABC):
     def position_ids(self, vlm: "VLM", batch: Mapping[str, Tensor]) -> Tensor:
         """Give position ids of a padded batch, ``[B, L]`` or with more rows in front: by default tokens are counted."""
         return (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+
+    def pack_positions(self, positions: Sequence[Tensor]) -> Tensor:
+        """Join the position ids of examples ``[1, L]``, each a batch of its own, to those of one row."""
+        return torch.cat(list(positions), dim=-1)

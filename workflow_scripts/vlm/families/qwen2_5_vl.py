@@ -4,7 +4,7 @@ A frame pair k of a video gets the temporal position ``floor(k * second_per_grid
 ``second_per_grid = temporal_patch_size / fps`` and fps the rate at which this sample was really sampled.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -147,6 +147,11 @@ class Qwen25VL(Family):
         (DeepSpeed casts floating inputs to bfloat16, which rounds the seconds).
         """
         return rope_index(Qwen2_5_VLModel, vlm.config, batch)
+
+    def pack_positions(self, positions: Sequence[Tensor]) -> Tensor:
+        """Four rows ``[4, 1, L]``: time, height, width, and in front the token's number, which tells examples apart."""
+        numbers = [torch.arange(one.shape[-1])[None, None] for one in positions]
+        return torch.cat([torch.cat(numbers, dim=-1), super().pack_positions(positions)])
 
 
 def vision_grids(inputs: Mapping[str, Tensor]) -> list[tuple[int, int, int]]:
