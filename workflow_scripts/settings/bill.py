@@ -40,8 +40,7 @@ def inference_gpu_hours(study: StudySettings) -> float:
     """Time limits of all evaluations, times their GPUs: what they take at most."""
     total = 0.0
     for folder in plan.evaluations(study):
-        subject = plan.Subject.parse(folder.removeprefix("evaluation/").split("/image/")[0].split("/video/")[0])
-        model = study.models[subject.model]
+        model = study.models[plan.Subject.of(folder).model]
         total += demand.gpus(study, model) * demand.inference_minutes(study, model) / 60
     return total
 
@@ -67,6 +66,7 @@ def table(found: Sequence[dict[str, Any]], study: StudySettings) -> Table:
         "took GPU-h": f"{sum(summary.get('gpu_hours') or 0 for summary in done):,.3g}" if done else NONE,
         "peak GB": "",
         "left GB": f"{sum(summary.get('result_bytes', 0) for summary in done) / GB:,.3g}" if done else NONE,
+        "MFU": "",
     }
     for name, footer in columns.items():
         shown.add_column(name, footer=footer, justify="left" if name == "run" else "right", no_wrap=True)
@@ -88,6 +88,7 @@ def table(found: Sequence[dict[str, Any]], study: StudySettings) -> Table:
                 f"{measured[name] / divisor:.3g}" if measured.get(name) is not None else NONE
                 for name, divisor in (("hours", 1), ("gpu_hours", 1), ("peak_memory_bytes", GB), ("result_bytes", GB))
             ),
+            f"{measured['mfu']:.1%}" if measured.get("mfu") is not None else NONE,
         )
     return shown
 

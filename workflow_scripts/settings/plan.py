@@ -43,6 +43,11 @@ class Subject:
         recipe, model, allocation, seed = rest
         return cls(kind, model, Run(recipe, model, allocation, int(seed.removeprefix("seed-"))))
 
+    @classmethod
+    def of(cls, folder: str) -> "Subject":
+        """Read a folder that `evaluations` lists: `evaluation/<subject>/<suite>/frames-<n>`."""
+        return cls.parse("/".join(folder.split("/")[1:-2]))
+
 
 def runs(study: StudySettings, figure: str | None = None) -> list[Run]:
     """Runs of one figure's experiment, or of all of them, each once."""

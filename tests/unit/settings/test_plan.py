@@ -40,6 +40,12 @@ def test_allocations(paper: dict[str, Any]) -> None:
     ]  # fmt: skip
 
 
+def test_folders_of_evaluations_name_their_subject(paper: dict[str, Any]) -> None:
+    run = Run("full", "qwen2.5-vl-7b", "uniform-8", 2)
+    assert Subject.of(f"evaluation/tuned/{run.path}/video/frames-64") == Subject("tuned", "qwen2.5-vl-7b", run)
+    assert {Subject.of(folder).kind for folder in evaluations(load_study(paper))} == {"base", "blind", "tuned"}
+
+
 @pytest.mark.parametrize(
     ("path", "subject"),
     [
