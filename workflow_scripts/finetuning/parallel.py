@@ -12,6 +12,9 @@ def deepspeed_config(recipe: RecipeSettings, *, half: bool) -> dict[str, Any] | 
 
     "auto" is filled in by transformers from its training arguments. One DeepSpeed step is one backward pass marked as
     the last of its optimizer step, so its own accumulation stays at 1.
+
+    What is offloaded lies in pinned memory. The optimizer then steps on the CPU by torch's own fused AdamW:
+    DeepSpeed's CPU Adam would have to be compiled on the machine that trains (`zero_force_ds_cpu_optimizer`).
     """
     if recipe.deepspeed is None:
         return None
@@ -23,6 +26,11 @@ def deepspeed_config(recipe: RecipeSettings, *, half: bool) -> dict[str, Any] | 
     }
     if recipe.deepspeed == "zero3":
         zero["stage3_gather_16bit_weights_on_model_save"] = True
+    place = {"device": "cpu", "pin_memory": True}
+    if recipe.offload != "none":
+        zero["offload_optimizer"] = place
+    if recipe.offload == "parameters":
+        zero["offload_param"] = place
     return {
         "zero_optimization": zero,
         "bf16": {"enabled": half},
@@ -32,6 +40,7 @@ def deepspeed_config(recipe: RecipeSettings, *, half: bool) -> dict[str, Any] | 
         "train_batch_size": "auto",
         "gradient_accumulation_steps": 1,
         "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
     }
 
 

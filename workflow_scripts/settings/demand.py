@@ -2,9 +2,10 @@
 
 GPU memory of a training run, for each of P parameters over g GPUs: 2 bytes of weights in bfloat16, 4 of gradients added
 up in float32, 12 of AdamW's moments and master copy. zero3 shards all of it, zero2 all but the weights; without
-DeepSpeed a run has 16 bytes a parameter, all in float32, on every GPU. Adapters are taken as P / 40. To that come
-activations, from the longest sequence: each layer's input, one layer at work, the vision tower's, and the logits; and
-`BUFFERS`, what CUDA, NCCL and DeepSpeed's buckets take.
+DeepSpeed a run has 16 bytes a parameter, all in float32, on every GPU. Adapters are taken as P / 40. `offload` takes
+the 12 to the machine's memory, with zero3 the gradients too and, where parameters are offloaded, the weights.
+To that come activations, from the longest sequence: each layer's input, one layer at work, the vision tower's, and the
+logits; and `BUFFERS`, what CUDA, NCCL and DeepSpeed's buckets take.
 Width and depth follow from P as for the models of the study: P = 12 depth width^2, width = 128 depth. GPUs are the
 smallest power of two for which the sum fills at most `FILL` of a GPU.
 
@@ -13,7 +14,8 @@ tenth more for attention, at `OPERATIONS_A_SECOND` a GPU. The time limit is twic
 needs longer goes on in the next job.
 
 Memory of a machine: each process's own, the weights while they are read and written, and the batches that the loaders
-hold: a frame is kept as float32, so 64 frames cost eight times what 8 do.
+hold: a frame is kept as float32, so 64 frames cost eight times what 8 do. What is offloaded takes `OFFLOADED` bytes a
+parameter that is trained, over all machines. That the optimizer then steps on the CPU is not in the hours.
 
 Each of these can be set by hand, rule by rule: `--set-resources train:mem_mb=200000`.
 """
@@ -42,6 +44,8 @@ HOST_MB = 6_000
 PROCESS_MB = 4_000
 HOST_MB_A_BILLION = 6_000
 """Memory of each machine for 10^9 parameters: the weights once in float32 and once in bfloat16."""
+OFFLOADED = 20.0
+"""AdamW's moments and the float32 copy of the weights are 12, gradients and the pinned buffers they pass through 8."""
 LOADED_STEPS = 5
 """Encoded steps that a process and its two loaders hold: one at work, and for each loader one ready, one being made."""
 MOST_GPUS = 1024
@@ -106,7 +110,9 @@ def gpu_bytes(
     if recipe.deepspeed is None:
         states = 16 * trained + (0 if recipe.method == "full" else 2 * parameters)
     else:
-        states = 2 * parameters / (count if recipe.deepspeed == "zero3" else 1) + 16 * trained / count
+        weights = 0.0 if recipe.offload == "parameters" else 2 * parameters
+        moving = 16 if recipe.offload == "none" else 4 if recipe.deepspeed == "zero2" else 0
+        states = weights / (count if recipe.deepspeed == "zero3" else 1) + moving * trained / count
     return BUFFERS + states + _activation_bytes(study, model, recipe, most_frames)
 
 
@@ -179,7 +185,11 @@ def host_mb(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, 
     pixels = frame_pixels(cut, model, most_frames, stored, recipe.total_pixels) if cut else most
     step = recipe.batch_size / machines * most_frames * pixels * 3 * 4 / 1e6
     here = processes // machines
-    return round(HOST_MB + PROCESS_MB * here + HOST_MB_A_BILLION * model.size_b + LOADED_STEPS * step)
+    trained = model.size_b * (1 if recipe.method == "full" else ADAPTERS)
+    offloaded = 0.0 if recipe.offload == "none" else OFFLOADED * trained
+    offloaded += 2 * model.size_b if recipe.offload == "parameters" else 0.0
+    used = HOST_MB + PROCESS_MB * here + HOST_MB_A_BILLION * model.size_b + LOADED_STEPS * step
+    return round(used + offloaded * 1000 / machines)
 
 
 def memory_mb(model: ModelSettings) -> int:

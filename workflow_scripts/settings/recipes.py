@@ -100,6 +100,12 @@ class RecipeSettings(Section):
     deepspeed: Literal["zero2", "zero3"] | None = Field(
         "zero3", description="DeepSpeed stage. null: without DeepSpeed."
     )
+    offload: Literal["none", "optimizer", "parameters"] = Field(
+        "none",
+        description="What DeepSpeed keeps in the machine's memory and not on the GPU. optimizer: AdamW's moments and "
+        "the float32 copy of the weights, and the step with them; parameters: the weights too (zero3 only). For models "
+        "that fit on no other way: it is slower.",
+    )
     activation_checkpointing: bool = Field(
         True, description="Recompute activations in the backward pass to save memory."
     )
@@ -121,6 +127,12 @@ class RecipeSettings(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> "RecipeSettings":
+        if self.offload == "optimizer" and self.deepspeed is None:
+            raise ValueError("offload is optimizer, and deepspeed null; expected deepspeed: zero2 or zero3")
+        if self.offload == "parameters" and self.deepspeed != "zero3":
+            raise ValueError(
+                f"offload is parameters, and deepspeed {self.deepspeed or 'null'}; expected deepspeed: zero3"
+            )
         rates = self.learning_rates
         if not (rates.vision_tower or rates.projector or rates.language_model):
             raise ValueError("learning_rates are all 0; expected at least one part that trains")

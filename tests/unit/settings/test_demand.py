@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from workflow_scripts.settings import InputError, load_study
+from workflow_scripts.settings import InputError, RecipeSettings, load_study
 from workflow_scripts.settings.context import visual_tokens
-from workflow_scripts.settings.demand import gpus, host_mb, memory_mb, nodes, training
+from workflow_scripts.settings.demand import gpu_bytes, gpus, host_mb, memory_mb, nodes, training
 
 SHIPPED = Path("resources/miniature/qwen2.5-vl-7b")
 
@@ -70,6 +70,28 @@ def test_the_frames_that_loaders_hold_are_counted(paper: dict[str, Any]) -> None
     model, recipe = study.models["qwen2.5-vl-7b"], study.recipes["full"]
     step = 128 * 64 * 100_352 * 3 * 4 / 1e6
     assert host_mb(study, model, recipe, 64) - host_mb(study, model, recipe, 0) == pytest.approx(5 * step, abs=1)
+
+
+def test_what_is_offloaded_is_asked_of_the_machine(paper: dict[str, Any]) -> None:
+    study = load_study(paper)
+    model, zero3 = study.models["qwen2.5-vl-7b"], study.recipes["full"]
+    zero2 = zero3.model_copy(update={"deepspeed": "zero2"})
+
+    def states(recipe: RecipeSettings, offload: str, count: int = 2) -> float:
+        """Difference in GPU memory that offloading makes, in bytes a parameter."""
+        other = recipe.model_copy(update={"offload": offload})
+        saved = gpu_bytes(study, model, recipe, 8, count) - gpu_bytes(study, model, other, 8, count)
+        return saved / (model.size_b * 1e9)
+
+    assert states(zero2, "optimizer") == pytest.approx(12 / 2)
+    assert states(zero3, "optimizer") == pytest.approx(16 / 2)
+    assert states(zero3, "parameters") == pytest.approx(18 / 2)
+
+    # 4 GPUs hold the states of 7B; with the optimizer's on the machine one holds the weights, 16.6 GB of 72.
+    offloading = zero3.model_copy(update={"offload": "optimizer"})
+    assert (gpus(study, model, zero3), gpus(study, model, offloading)) == (4, 1)
+    more = host_mb(study, model, offloading, 8) - host_mb(study, model, zero3, 8)
+    assert more == pytest.approx(20 * 8.29 * 1000 - 3 * 4000, abs=1)
 
 
 @pytest.mark.parametrize(
