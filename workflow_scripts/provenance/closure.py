@@ -34,6 +34,8 @@ SHOWING = frozenset({"rich", "loguru"})
 """Packages that only show what happens."""
 READ = {f"{PACKAGE}.curation.registry": "resources/llava_video_178k.yaml"}
 """Files of this repository that belong to a module as its code does."""
+BY_NAME = frozenset({f"{PACKAGE}.vlm.families"})
+"""Packages that import their own modules by names that a syntax tree does not show: all of these count."""
 _VERSION = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", re.MULTILINE)
 
 
@@ -84,6 +86,8 @@ class Repository:
             found[name] = read.digest
             if name in READ:
                 found[READ[name]] = _content(self.root / READ[name])
+            if name in BY_NAME:
+                waiting += self._modules_in(name)
             packages |= read.foreign
             for target, attribute in read.own:
                 waiting.extend(self._imported(target, attribute))
@@ -125,6 +129,11 @@ class Repository:
             yield from self._imported(*names[attribute])
             return
         yield from self._executed(target)
+
+    def _modules_in(self, package: str) -> Iterator[str]:
+        """The modules of a package."""
+        folder = self.root.joinpath(*package.split("."))
+        yield from (f"{package}.{path.stem}" for path in sorted(folder.glob("*.py")) if path.stem != "__init__")
 
     def _read(self, name: str) -> _Module:
         if name not in self._modules:

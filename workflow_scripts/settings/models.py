@@ -27,7 +27,9 @@ class ModelSettings(Section):
     )
     max_pixels: int = Field(1280 * 28 * 28, ge=1, description="Largest image, in pixels; larger ones are scaled down.")
     video_max_pixels: int = Field(
-        128 * 28 * 28, ge=1, description="Largest video frame, in pixels, the same for every budget."
+        128 * 28 * 28,
+        ge=1,
+        description="Largest video frame, in pixels, the same for every budget unless a recipe's total_pixels is less.",
     )
     video_pool_stride: int = Field(
         1,

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.provenance.closure import DISTRIBUTIONS, READ, ROOT, Repository
+from workflow_scripts.provenance.closure import BY_NAME, DISTRIBUTIONS, READ, ROOT, Repository
 from workflow_scripts.settings import InputError
+from workflow_scripts.settings.families import FAMILIES
 
 FILES = {
     "envs/requirements.txt": "numpy==2.4.6 \\\n    --hash=sha256:00\nPyYAML==6.0.3\n    # via it\nrich==15.0.0\n",
@@ -152,3 +153,17 @@ def test_every_file_below_resources_that_code_names_belongs_to_a_module() -> Non
     }
     # what pins.json says reaches rules as settings
     assert naming - {"workflow_scripts.hub.pins", "workflow_scripts.provenance.closure"} <= set(READ)
+
+
+@pytest.mark.parametrize("command", ["finetuning.train", "evaluation.evaluate", "budgets.vlm"])
+def test_all_model_families_count_though_they_are_imported_by_name(command: str) -> None:
+    modules = Repository().code(f"workflow_scripts.{command}").modules
+    adapters = {row.adapter.partition(":")[0] for row in FAMILIES.values()}
+    assert {f"workflow_scripts.vlm.families.{name}" for name in adapters} <= set(modules)
+
+
+def test_packages_that_import_by_name_are_known() -> None:
+    """A call of importlib's `import_module` with anything but a text hides what it imports."""
+    package = ROOT / "workflow_scripts"
+    hiding = {path for path in package.rglob("*.py") if "import_module" in path.read_text()}
+    assert {".".join(path.relative_to(ROOT).parent.parts) for path in hiding} == BY_NAME
