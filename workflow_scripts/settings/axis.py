@@ -65,7 +65,7 @@ def _variants(key: str, recipes: Sequence[RecipeSettings], axis: Sequence[str]) 
             f"{key}.variants: recipes.{recipe.name}.{field} is {getattr(recipe, field)} and recipes.{recipes[0].name}."
             f"{field} is {getattr(recipes[0], field)}; expected only {_or(axis)} to differ"
             for field in RecipeSettings.model_fields
-            if field not in ("name", *axis) and getattr(recipe, field) != getattr(recipes[0], field)
+            if field not in ("name", "like", *axis) and getattr(recipe, field) != getattr(recipes[0], field)
         ]
         faults += [
             f"{key}.variants: recipes.{recipe.name} is as recipes.{other.name}; expected {_or(axis)} to differ"

@@ -1,7 +1,7 @@
 """How a run trains."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -52,6 +52,9 @@ class RecipeSettings(Section):
     """One way to train. The paper gives none of these numbers; they are this project's choice."""
 
     name: str = Field(description="The recipe's name in paths and figures; the key in the configuration.")
+    like: str | None = Field(
+        None, description="Another recipe, by name, whose settings hold where this one has none of its own. null: none."
+    )
     method: Literal["full", "lora"] = Field("full", description="full: all weights move; lora: adapters only.")
     learning_rates: LearningRates = Field(
         LearningRates(), description="Peak learning rate by part; 0 freezes the part."
@@ -137,3 +140,36 @@ class RecipeSettings(Section):
         if not (rates.vision_tower or rates.projector or rates.language_model):
             raise ValueError("learning_rates are all 0; expected at least one part that trains")
         return self
+
+
+def filled(recipes: Any) -> Any:
+    """Recipes by name, as the configuration holds them, each with the settings of the one it is `like`.
+
+    Raises ValueError where there is none of that name, or that one is like another.
+
+    >>> filled({"full": {"epochs": 2, "batch_size": 8}, "short": {"like": "full", "epochs": 1}})["short"]
+    {'epochs': 1, 'batch_size': 8, 'like': 'full'}
+    """
+    if not isinstance(recipes, dict):
+        return recipes
+    return {name: _filled(name, recipe, recipes) for name, recipe in recipes.items()}
+
+
+def _filled(name: str, recipe: Any, recipes: dict[str, Any]) -> Any:
+    like = recipe.get("like") if isinstance(recipe, dict) else None
+    if like is None:
+        return recipe
+    first = recipes.get(like)
+    if not isinstance(first, dict) or first.get("like") is not None:
+        plain = [other for other, entry in recipes.items() if isinstance(entry, dict) and entry.get("like") is None]
+        raise ValueError(f"{name}.like is {like!r}; expected a recipe that is like no other: {', '.join(plain)}")
+    return _merged(first, recipe)
+
+
+def _merged(first: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """As overlays merge: mappings key by key, anything else replaced."""
+    merged = dict(first)
+    for key, value in own.items():
+        old = merged.get(key)
+        merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged

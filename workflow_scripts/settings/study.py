@@ -20,7 +20,7 @@ from .frames import FramesSettings
 from .hub import HubSettings
 from .miniature import MiniatureSettings
 from .models import ModelSettings
-from .recipes import RecipeSettings
+from .recipes import RecipeSettings, filled
 from .section import InputError, Section, names_from_keys
 
 
@@ -51,10 +51,15 @@ class StudySettings(Section):
         None, description="The miniature world, made before anything else. null: a study of real data."
     )
 
-    @field_validator("models", "recipes", mode="before")
+    @field_validator("models", mode="before")
     @classmethod
     def _names(cls, entries: object) -> object:
         return names_from_keys(entries)
+
+    @field_validator("recipes", mode="before")
+    @classmethod
+    def _recipes(cls, entries: object) -> object:
+        return names_from_keys(filled(entries))
 
     def uniform_budget(self, allocation: str) -> int | None:
         """Frames of a uniform allocation, None for a hybrid one."""

@@ -20,7 +20,7 @@ VARIANTS = {
 @pytest.fixture
 def confounders(paper: Config) -> Config:
     """The frames sweep of one model in four recipes."""
-    paper["recipes"] |= {name: {**paper["recipes"]["full"], **changes} for name, changes in VARIANTS.items()}
+    paper["recipes"] |= {name: {"like": "full", **changes} for name, changes in VARIANTS.items()}
     paper["experiments"] = [
         {
             "figure": "confounders",
@@ -84,6 +84,19 @@ def test_a_view_is_named_by_what_is_not_default(given: View, name: str) -> None:
     assert given.name == name
 
 
+def test_a_recipe_follows_the_one_it_is_like(confounders: Config) -> None:
+    """Key by key in mappings, as overlays merge."""
+    confounders["recipes"]["full"] |= {"batch_size": 64, "learning_rates": {"projector": 1e-4, "vision_tower": 0}}
+    confounders["recipes"]["other"] = {"like": "full", "epochs": 2, "learning_rates": {"vision_tower": 1e-6}}
+    recipes = load_study(confounders).recipes
+    for name, changes in VARIANTS.items():
+        named = {"name": name, "like": "full", **changes}
+        assert recipes[name] == recipes["full"].model_copy(update=named)
+    other = recipes["other"]
+    assert (other.batch_size, other.epochs) == (64, 2)
+    assert other.learning_rates.model_dump() == {"vision_tower": 1e-6, "projector": 1e-4, "language_model": 1e-5}
+
+
 def in_experiment(**changes: Any) -> Callable[[Config], None]:
     return lambda config: config["experiments"][0].update(changes)
 
@@ -107,6 +120,14 @@ FAULTS = {
     "a variant that is none": (
         in_recipe("full-integer-rate", temporal_positions="real_time"),
         ["recipes.full-integer-rate is as recipes.full;"],
+    ),
+    "like none": (
+        in_recipe("full-integer-rate", like="ful"),
+        ["recipes: full-integer-rate.like is 'ful'; expected a recipe that is like no other: full"],
+    ),
+    "like one that is like another": (
+        in_recipe("full-total-pixels", like="full-constant-rate"),
+        ["full-total-pixels.like is 'full-constant-rate'; expected a recipe that is like no other: full"],
     ),
     "no variants": (in_experiment(variants=[]), ["variants is empty", "differ from full"]),
     "unknown variant": (in_experiment(variants=["full-integr-rate"]), ["did you mean 'full-integer-rate'?"]),
