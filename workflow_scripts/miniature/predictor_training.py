@@ -170,7 +170,7 @@ def _card(
     ceiling = (len(true) - len(others) + confusion.majority(others) * len(others)) / len(true)
     return CARD.format(
         name=predictor.name,
-        family=vlm.family.name,
+        family=vlm.settings.family,
         parameters=sum(p.numel() for p in vlm.model.parameters()),
         start=f"started from `{plan.start_from.name}`" if plan.start_from else "random at first",
         steps=plan.steps,
