@@ -16,7 +16,9 @@ Definitions, by metric:
 - `gpt_eval_score` (MMBench, judge-free): percent right of the main questions, those with an index below 10^6; one is
   right only if its copies with shifted options, at index + k * 10^6, are right too (CircularEval).
 - `videomme_perception_score`, `avg_accuracy` (TempCompass): percent right.
-- `mmmu_acc` (Video-MMMU) and every metric not named here: mean score, times 100 where the maximum is 100.
+- `mmmu_acc` (Video-MMMU): mean score of all questions but the open ones (those whose answer is no letter) with an
+  empty response, which lmms-eval takes for a failed request and leaves out.
+- Every metric not named here: mean score, times 100 where the maximum is 100.
 - A benchmark of several tasks (MVBench, TempCompass, Video-MMMU): the mean of its tasks' scores, weighted by their
   numbers of questions.
 """
@@ -105,9 +107,17 @@ def _mean_of_categories(responses: pd.DataFrame, scale: float) -> tuple[Array, C
 
 
 def _mean_of_answered(responses: pd.DataFrame, scale: float) -> tuple[Array, Callable[[Array], Array]]:
-    answered = (responses["response"].fillna("") != "").to_numpy(float)
+    # lmms-eval strips an answer before it is scored
+    answered = (responses["response"].fillna("").str.strip() != "").to_numpy(float)
     features, _ = _grouped(responses["score"].to_numpy(float) * answered, answered, [""] * len(answered))
     # lmms-eval scores a task with no answer at all as 0
+    return features, lambda sums: scale * np.nan_to_num(_group_means(sums)[..., 0])
+
+
+def _mean_of_parsed(responses: pd.DataFrame, scale: float) -> tuple[Array, Callable[[Array], Array]]:
+    choice = responses["answer"].fillna("").str.fullmatch("[A-J]")
+    parsed = (choice | ~responses["response"].fillna("").str.strip().isin(["", "API Error"])).to_numpy(float)
+    features, _ = _grouped(responses["score"].to_numpy(float) * parsed, parsed, [""] * len(parsed))
     return features, lambda sums: scale * np.nan_to_num(_group_means(sums)[..., 0])
 
 
@@ -189,6 +199,7 @@ AGGREGATES: dict[str, Features] = {
     "average": _mean_of_categories,
     CIRCULAR: _circular,
     "mvbench_accuracy": _mean_of_answered,
+    "mmmu_acc": _mean_of_parsed,
 }
 
 

@@ -115,6 +115,29 @@ def test_mmstar_equals_lmms_eval() -> None:
     assert statistic("average", 1, rows, clusters_of(rows)).value() == pytest.approx(expected)
 
 
+def test_video_mmmu_leaves_out_empty_open_responses_as_lmms_eval_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    module = lmms("videommmu")
+    said = [("B", "B"), ("B", ""), ("3.14", ""), ("3.14", "It is 3.14."), ("falling", "no"), ("J", "API Error")]
+    rows, results = [], []
+    for number, (answer, response) in enumerate(said):
+        kind = "multiple-choice" if len(answer) == 1 else "open"
+        doc = {
+            "id": f"validation_Physics_{number}",
+            "answer": answer,
+            "question_type": kind,
+            "options": list("abcdefghij"),
+        }
+        results.append(module.videommmu_process_results(doc, [response])["mmmu_acc"])
+        right = module.evaluate_videommmu(results[-1:])[1]["acc"]
+        rows.append({"cluster": str(number), "answer": answer, "response": response, "score": float(right)})
+    frame = pd.DataFrame(rows)
+    expected = module.videommmu_aggregate_results(results)
+    assert statistic("mmmu_acc", 1, frame, clusters_of(frame)).value() == pytest.approx(expected) == 2 / 5
+
+
 def test_mvbench_leaves_out_empty_responses_as_lmms_eval_does() -> None:
     rows = pd.DataFrame(
         {"cluster": list("abcdef"), "response": ["A", "", "B", "A", "", "C"], "score": [1, 0, 0, 1, 0, 1]}
@@ -129,7 +152,7 @@ def test_mvbench_leaves_out_empty_responses_as_lmms_eval_does() -> None:
     [
         ("videomme_perception_score", 100, 75),
         ("avg_accuracy", 100, 75),
-        ("mmmu_acc", 1, 0.75),
+        ("any_other", 1, 0.75),
     ],
 )
 def test_the_others_are_means(metric: str, maximum: float, expected: float) -> None:
