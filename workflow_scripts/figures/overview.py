@@ -7,6 +7,7 @@ import argparse
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from workflow_scripts.figures.marks import change_mark, seed_handle, seed_values
 from workflow_scripts.figures.save import save_figure
@@ -68,6 +69,7 @@ def draw(selection: Selection) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
     axes.set_ylim(height - 0.4 - (0.35 if headers else 0), -0.6)
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     axes.set_xlabel(f"change after Video-SFT (points of 100)\n{held(selection)}")
     figure.legend(handles=legend(selection), loc="outside upper center", ncols=3, columnspacing=1.2, handletextpad=0.4)
     return figure

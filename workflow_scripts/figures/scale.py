@@ -4,6 +4,7 @@ Comes in: scores.csv, deltas.csv. Goes out: a double-width figure, a panel a ben
 """
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -23,6 +24,7 @@ from workflow_scripts.figures.style import (
     allocation_label,
     benchmark_label,
     mark,
+    model_label,
     new_figure,
 )
 from workflow_scripts.settings import InputError
@@ -76,7 +78,7 @@ def draw(selection: Selection) -> Figure:
     for axes, name in zip(panels.flat, names, strict=False):
         _panel(axes, table[table["benchmark"] == name], selection)
         axes.set_title(f"{benchmark_label(name)} (n = {selection.questions(name):,})")
-    figure.supxlabel(f"parameters (10⁹, log scale); {selection.held_text}", fontsize=7.5)
+    figure.supxlabel(f"model, by its parameters (log scale); {selection.held_text}", fontsize=7.5)
     figure.supylabel("score (% of maximum)", fontsize=7.5)
     figure.legend(handles=_legend(selection), loc="outside upper center", ncols=6, columnspacing=1.4)
     return figure
@@ -98,11 +100,20 @@ def _panel(axes: Axes, table: pd.DataFrame, selection: Selection) -> None:
                 axes.plot([row["size_b"] * 1.13] * len(seeds), seeds, color=colour, zorder=2, **SEED)
     sizes = list(base["size_b"])
     axes.set_xscale("log")
-    axes.set_xticks(sizes, [f"{size:.0f}" if size >= 10 else f"{size:.2g}" for size in sizes])
+    axes.set_xticks(sizes, own_parts([model_label(str(model)) for model in base["model"]]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlim(sizes[0] / 1.35, sizes[-1] * 1.35)
     _blind(axes, table, base)
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10], min_n_ticks=3))
+
+
+def own_parts(labels: Sequence[str]) -> list[str]:
+    """What each label has beyond the dashed parts that all begin with: Qwen2.5-VL-3B and -7B are 3B and 7B."""
+    parts = [label.split("-") for label in labels]
+    shared = 0
+    while shared + 1 < min(map(len, parts)) and len({part[shared] for part in parts}) == 1 < len(parts):
+        shared += 1
+    return ["-".join(part[shared:]) for part in parts]
 
 
 def _blind(axes: Axes, table: pd.DataFrame, base: pd.DataFrame) -> None:
