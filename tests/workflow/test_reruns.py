@@ -149,12 +149,14 @@ CASES = {
     "the bootstrap": Case(append(f"{SCRIPTS}/analysis/resampling.py", "\nX = 1\n"), ANALYSIS),
     "a rule's command": Case(
         replace("rules/budgets.smk", "uniform --manifest {input:q}", "uniform  --manifest {input:q}"),
-        rf"uniform .*|(spec|train) .*/uniform-.*|evaluate evaluation/tuned/.*/uniform-.*|{ANALYSIS}",
+        r"uniform .*|(spec|train) .*/uniform-.*|evaluate evaluation/tuned/.*/uniform-.*|(scores|deltas) .*|"
+        r"figure_(scores|deltas) analysis/(?!predictors).*|(overview|frames|trade_off|hybrid|claims) .*|"
+        f"{RECORD}",
     ),
     # packages
     "matplotlib": Case(bump("matplotlib"), rf"training_data .*|{FIGURES}"),
-    "peft": Case(bump("peft"), TRAINED),
-    "lmms-eval": Case(bump("lmms-eval"), rf"media .*|benchmark_store .*|{EVALUATED}|benchmarks .*"),
+    "peft": Case(bump("peft"), rf"vlm .*|spec .*/hybrid-qwen.*|train .*|{EVALUATED}"),
+    "lmms-eval": Case(bump("lmms-eval"), rf"media .*|benchmark_store .*|{EVALUATED}"),
     # settings
     "a plot's resolution": Case(setting("figures", "dpi", value=150), rf"training_data .*|{PICTURES}"),
     "resamples": Case(setting("analysis", "resamples", value=500), ANALYSIS),
