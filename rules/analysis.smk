@@ -69,3 +69,49 @@ use rule deltas as figure_deltas with:
         "<logs>/analysis/{figure}/deltas.log",
     benchmark:
         "<benchmarks>/analysis/{figure}/deltas.jsonl"
+
+
+rule figure_abilities:
+    input:
+        lambda wildcards: evaluation_files(wildcards.figure),
+    output:
+        "<results>/analysis/{figure}/abilities.csv",
+    log:
+        "<logs>/analysis/{figure}/abilities.log",
+    benchmark:
+        "<benchmarks>/analysis/{figure}/abilities.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        folders=lambda wildcards, input: sorted({os.path.dirname(path) for path in input}),
+        code=code("analysis.abilities"),
+        draws=f"--resamples {STUDY.analysis.resamples} --seed {STUDY.analysis.seed}",
+    message:
+        "comparing the abilities of tuned models with their bases' into {output}"
+    shell:
+        "python -m workflow_scripts.analysis.abilities --evaluations {params.folders:q} {params.draws}"
+        " --output {output:q} > {log:q} 2>&1"
+
+
+rule figure_frame_effects:
+    input:
+        lambda wildcards: evaluation_files(wildcards.figure),
+    output:
+        "<results>/analysis/{figure}/frame_effects.csv",
+    log:
+        "<logs>/analysis/{figure}/frame_effects.log",
+    benchmark:
+        "<benchmarks>/analysis/{figure}/frame_effects.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        folders=lambda wildcards, input: sorted({os.path.dirname(path) for path in input}),
+        code=code("analysis.frame_effects"),
+        draws=f"--resamples {STUDY.analysis.resamples} --seed {STUDY.analysis.seed}",
+    message:
+        "comparing the most with the fewest frames into {output}"
+    shell:
+        "python -m workflow_scripts.analysis.frame_effects --evaluations {params.folders:q} {params.draws}"
+        " --output {output:q} > {log:q} 2>&1"

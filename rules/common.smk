@@ -162,10 +162,21 @@ def sample_files(experiment):
     }
 
 
-def sample_flags(input):
+def further_files(experiment):
+    """What a figure reads beside scores and changes: files about samples, or a table of stage analysis of its own."""
+    if experiment.figure in ("predictors", "hybrid"):
+        return sample_files(experiment)
+    own = {"abilities": ("abilities", "abilities"), "budget_map": ("effects", "frame_effects")}
+    if experiment.figure not in own:
+        return {}
+    flag, table = own[experiment.figure]
+    return {flag: f"<results>/analysis/{experiment.figure}/{table}.csv"}
+
+
+def further_flags(input):
     """The flags for these files; none for other figures, and none for files that are not there."""
     flags = []
-    for name in ("manifest", "budgets", "truth"):
+    for name in ("manifest", "budgets", "truth", "abilities", "effects"):
         paths = input.get(name, [])
         if paths:
             flags += [f"--{name}", *([paths] if isinstance(paths, str) else paths)]

@@ -17,7 +17,7 @@ for experiment in STUDY.experiments:
         name:
             experiment.figure
         input:
-            **(sample_files(experiment) if experiment.figure in FILES else {}),
+            **further_files(experiment),
             scores=f"<results>/analysis/{experiment.figure}/scores.csv",
             deltas=f"<results>/analysis/{experiment.figure}/deltas.csv",
         output:
@@ -43,14 +43,14 @@ for experiment in STUDY.experiments:
             figure=experiment.figure,
             settings=lambda wildcards, experiment=experiment: to_json(experiment),
             dpi=STUDY.figures.dpi,
-            samples=lambda wildcards, input: sample_flags(input),
+            further=lambda wildcards, input: further_flags(input),
             budgets=["--admissible", *STUDY.frames.budgets] if experiment.figure == "predictors" else [],
             stem=subpath(output.shown, strip_suffix=".html" if experiment.figure in FILES else ".png"),
         message:
             "drawing {params.figure}"
         shell:
             "python -m workflow_scripts.figures.{params.figure} --scores {input.scores:q} --deltas {input.deltas:q}"
-            " {params.samples:q} {params.budgets:q} --settings {params.settings:q} --dpi {params.dpi}"
+            " {params.further:q} {params.budgets:q} --settings {params.settings:q} --dpi {params.dpi}"
             " --output-stem {params.stem:q} > {log:q} 2>&1"
 
 

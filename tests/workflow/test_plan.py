@@ -112,14 +112,16 @@ def test_a_deleted_evaluation_reruns_what_depends_on_it(after: Path) -> None:
 
 
 CHANGES = {
-    "figures: {dpi: 100}": {"training_data", "overview", "frames", "trade_off", "predictors", "hybrid", "record"},
+    "figures: {dpi: 100}": {
+        "training_data", "overview", "abilities", "frames", "trade_off", "predictors", "hybrid", "record",
+    },
     "budgets: {dinov2: {similarity_threshold: 0.5}}": {
         "dinov2", "spec", "train", "evaluate", "scores", "deltas", "figure_scores", "figure_deltas", "trade_off",
         "predictors", "record",
     },
     "recipes: {full: {learning_rates: {projector: 0.5}}}": {
-        "spec", "train", "evaluate", "scores", "deltas", "figure_scores", "figure_deltas", "overview", "frames",
-        "trade_off", "predictors", "hybrid", "claims", "record",
+        "spec", "train", "evaluate", "scores", "deltas", "figure_scores", "figure_deltas", "figure_abilities",
+        "overview", "abilities", "frames", "trade_off", "predictors", "hybrid", "claims", "record",
     },
     "models: {llava-1.5-7b: {max_length: 100}}": {"record"},
 }  # fmt: skip

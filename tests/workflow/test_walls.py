@@ -32,6 +32,8 @@ READERS = {
     "workflow_scripts.evaluation.scores": {"read_responses", "read_scores"},
     "workflow_scripts.analysis.scores": {"read_scores_table"},
     "workflow_scripts.analysis.deltas": {"read_deltas"},
+    "workflow_scripts.analysis.abilities": {"read_abilities"},
+    "workflow_scripts.analysis.frame_effects": {"read_frame_effects"},
 }
 
 

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 
 from workflow_scripts.analysis.areas import AREAS, area
-from workflow_scripts.analysis.comparison import MEASURED, Comparison, averaged, compare
+from workflow_scripts.analysis.comparison import MEASURED, Comparison, averaged, check_alike, compare
 from workflow_scripts.analysis.deltas import SUITES, paired
 from workflow_scripts.analysis.evaluations import SUITE_METRIC, Evaluation, read_evaluations
 from workflow_scripts.analysis.resampling import bootstrap_weights, holm, swap_masks
@@ -31,7 +31,7 @@ from workflow_scripts.settings import InputError
 from workflow_scripts.settings.cli import run
 from workflow_scripts.settings.files import atomic_path
 
-RUN = ("recipe", "model", "allocation", "suite", "eval_frames")
+RUN = ("recipe", "model", "allocation", "suite", "eval_frames", "view")
 COLUMNS = (
     *RUN, "benchmark", "ability", "area", "metric", "maximum", "n_questions", "base", "blind", "tuned", *MEASURED,
 )  # fmt: skip
@@ -51,11 +51,16 @@ def main() -> None:
 
 def abilities(evaluations: Sequence[Evaluation], resamples: int, seed: int) -> pd.DataFrame:
     """All rows of the table."""
-    blinds = {(one.checkpoint.model, one.suite, one.eval_frames): one for one in evaluations if one.checkpoint.blind}
+    blinds = {
+        (one.checkpoint.model, one.suite, one.eval_frames, one.checkpoint.view): one
+        for one in evaluations
+        if one.checkpoint.blind
+    }
     rows: list[dict[str, Any]] = []
     for checkpoint, base, tuned in paired(evaluations):
-        place = checkpoint.recipe, checkpoint.model, checkpoint.allocation, base.suite, base.eval_frames
-        blind = blinds.get((checkpoint.model, base.suite, base.eval_frames))
+        shown = base.suite, base.eval_frames, checkpoint.view
+        place = checkpoint.recipe, checkpoint.model, checkpoint.allocation, *shown
+        blind = blinds.get((checkpoint.model, *shown))
         rows.extend(dict(zip(RUN, place, strict=True)) | row for row in _rows(base, blind, tuned, resamples, seed))
     seeds = sorted({column for row in rows for column in row if column.startswith("seed_")}, key=_number)
     return pd.DataFrame(rows, columns=[*COLUMNS, *seeds])
@@ -68,6 +73,8 @@ def _number(column: str) -> int:
 def _rows(
     base: Evaluation, blind: Evaluation | None, tuned: Sequence[Evaluation], resamples: int, seed: int
 ) -> Iterator[dict[str, Any]]:
+    for one in tuned:
+        check_alike(base, one)
     places = [one.checkpoint.seed for one in tuned]
     parts: dict[str, list[tuple[Comparison, float, float, int]]] = {}
     for name, benchmark in base.benchmarks.items():

@@ -1,18 +1,20 @@
 """Two checkpoints on the same questions: the difference, and what chance does to it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from workflow_scripts.analysis.aggregates import Statistic
-from workflow_scripts.analysis.evaluations import Evaluation, suite_mean
+from workflow_scripts.analysis.evaluations import SUITE_METRIC, Evaluation, suite_mean
 from workflow_scripts.analysis.resampling import (
+    bootstrap_weights,
     minimal_detectable,
     seed_interval,
     seed_p_value,
     standard_errors,
+    swap_masks,
     swap_p_value,
 )
 from workflow_scripts.settings import InputError
@@ -88,6 +90,33 @@ def averaged(parts: Sequence[Comparison], maxima: Sequence[float]) -> Comparison
         sum(part.clusters for part in parts),
         float(mean([part.grain for part in parts])) / len(parts),
     )
+
+
+def compare_evaluations(
+    before: Sequence[Evaluation], after: Sequence[Evaluation], resamples: int, seed: int
+) -> Iterator[dict[str, Any]]:
+    """A row of a table for every metric of the benchmarks, then one for the suite's score: benchmark, metric, maximum,
+    n_questions, before, after and the columns `MEASURED`. Arguments as of `compare`."""
+    for other in [*before[1:], *after]:
+        check_alike(before[0], other)
+    mains, maxima, questions = [], [], 0
+    for name, benchmark in before[0].benchmarks.items():
+        size = len(benchmark.clusters), resamples, seed, name
+        chance = bootstrap_weights(*size), swap_masks(*size)
+        for metric, (_, maximum, n) in benchmark.metrics.items():
+            firsts, seconds = ([one.benchmarks[name].metrics[metric][0] for one in side] for side in (before, after))
+            found = compare(firsts, seconds, *chance, maximum / n)
+            yield _row(name, metric, maximum, n, found)
+            if metric == benchmark.main:
+                mains.append(found)
+                maxima.append(maximum)
+                questions += n
+    yield _row(before[0].suite, SUITE_METRIC, 100.0, questions, averaged(mains, maxima))
+
+
+def _row(benchmark: str, metric: str, maximum: float, questions: int, found: Comparison) -> dict[str, Any]:
+    named = {"benchmark": benchmark, "metric": metric, "maximum": maximum, "n_questions": questions}
+    return named | {"before": found.before, "after": found.after} | found.measured()
 
 
 def check_alike(first: Evaluation, second: Evaluation) -> None:

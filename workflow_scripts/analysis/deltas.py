@@ -13,8 +13,8 @@ is the suite's score (see `scores`).
   that a study of this size finds in four of five cases. All in the metric's unit.
 - view: how videos were shown to both, where not by the defaults (`integer_rate`, `total-802816`); empty for images.
 - p_value: two-sided, not corrected (`resampling` says how). `read_deltas` adds `p_holm`, Holm-adjusted within a family:
-  the main metrics of all benchmarks and allocations of one recipe, model, suite and number of evaluation frames; the
-  suite scores of all allocations are a family of their own.
+  the main metrics of all benchmarks, allocations and numbers of evaluation frames of one recipe, model and suite; the
+  suite scores are a family of their own.
 """
 
 import argparse
@@ -26,15 +26,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.analysis.comparison import Comparison, averaged, check_alike, compare
+from workflow_scripts.analysis.comparison import compare_evaluations
 from workflow_scripts.analysis.evaluations import (
     BASE,
-    SUITE_METRIC,
     Checkpoint,
     Evaluation,
     read_evaluations,
 )
-from workflow_scripts.analysis.resampling import bootstrap_weights, holm, swap_masks
+from workflow_scripts.analysis.resampling import holm
 from workflow_scripts.analysis.scores import read_scores_table, read_table
 from workflow_scripts.settings import InputError
 from workflow_scripts.settings.cli import progress, run
@@ -46,7 +45,7 @@ COLUMNS = (
     "view",
 )  # fmt: skip
 SUITES = ("image", "video")
-FAMILY = ["recipe", "model", "suite", "eval_frames"]
+FAMILY = ["recipe", "model", "suite"]
 
 
 def main() -> None:
@@ -71,8 +70,9 @@ def deltas(evaluations: Sequence[Evaluation], resamples: int, seed: int) -> pd.D
             "recipe": checkpoint.recipe, "model": checkpoint.model, "allocation": checkpoint.allocation,
             "suite": base.suite, "eval_frames": base.eval_frames, "view": checkpoint.view,
         }  # fmt: skip
-        rows.extend(same | row for row in _compare(base, tuned, resamples, seed))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+        rows.extend(same | row for row in compare_evaluations([base], tuned, resamples, seed))
+    table = pd.DataFrame(rows).rename(columns={"before": "base", "after": "tuned"})
+    return table.reindex(columns=list(COLUMNS))
 
 
 def paired(evaluations: Sequence[Evaluation]) -> Iterator[tuple[Checkpoint, Evaluation, list[Evaluation]]]:
@@ -97,31 +97,8 @@ def paired(evaluations: Sequence[Evaluation]) -> Iterator[tuple[Checkpoint, Eval
                     f"evaluation folder {tuned[0].path}: no evaluation of base model {checkpoint.model} on suite "
                     f"{suite} with {frames} frames{shown}; expected one to compare with"
                 )
-            for other in tuned:
-                check_alike(base, other)
             yield checkpoint, base, tuned
             advance()
-
-
-def _compare(base: Evaluation, tuned: Sequence[Evaluation], resamples: int, seed: int) -> Iterator[dict[str, Any]]:
-    mains, maxima, questions = [], [], 0
-    for name, benchmark in base.benchmarks.items():
-        size = len(benchmark.clusters), resamples, seed, name
-        chance = bootstrap_weights(*size), swap_masks(*size)
-        for metric, (statistic, maximum, n) in benchmark.metrics.items():
-            others = [other.benchmarks[name].metrics[metric][0] for other in tuned]
-            found = compare([statistic], others, *chance, maximum / n)
-            yield _row(name, metric, maximum, found, n)
-            if metric == benchmark.main:
-                mains.append(found)
-                maxima.append(maximum)
-                questions += n
-    yield _row(base.suite, SUITE_METRIC, 100.0, averaged(mains, maxima), questions)
-
-
-def _row(benchmark: str, metric: str, maximum: float, found: Comparison, questions: int) -> dict[str, Any]:
-    named = {"benchmark": benchmark, "metric": metric, "maximum": maximum, "n_questions": questions}
-    return named | {"base": found.before, "tuned": found.after} | found.measured()
 
 
 def check_against_scores(table: pd.DataFrame, scores: pd.DataFrame, path: Path) -> None:

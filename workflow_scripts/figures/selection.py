@@ -17,8 +17,10 @@ from workflow_scripts.analysis.deltas import read_deltas
 from workflow_scripts.analysis.scores import read_scores_table
 from workflow_scripts.settings import ExperimentSettings, InputError
 from workflow_scripts.settings.cli import json_of
+from workflow_scripts.settings.experiments import FRAMES_AXIS
 
 SUITES = ("image", "video")
+SCORES = ("base", "tuned", "delta", "ci_low", "ci_high", "se_questions", "se_seeds", "mdd")
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,9 @@ class Selection:
 
     changes: a row a recipe, model, allocation and benchmark (`image` and `video`: the suites' means): recipe, model,
       family, size_b, allocation, suite, eval_frames, view, benchmark, metric, maximum, base, tuned, delta, ci_low,
-      ci_high (of delta), p_value, p_holm, n_questions, n_seeds, seed_<s>: the change of each seed, and blind: the base
-      model's score where it sees a grey picture (nan: not evaluated); all scores in percent of maximum.
+      ci_high (of delta), p_value, p_holm, n_questions, n_seeds, n_clusters, mdd (the minimal detectable difference),
+      seed_<s>: the change of each seed, and blind: the base model's score where it sees a grey picture (nan: not
+      evaluated); all scores in percent of maximum.
     references: a row a model, view, benchmark and kind (base, blind): value, ci_low, ci_high in percent of maximum.
     """
 
@@ -87,9 +90,9 @@ class Selection:
 
     @property
     def frames_text(self) -> str:
-        """`16 evaluation frames`; empty without videos."""
-        frames = self.changes.loc[self.changes["suite"] == "video", "eval_frames"]
-        return "" if frames.empty else f"{int(frames.iloc[0])} evaluation frames"
+        """`16 evaluation frames`; empty without videos, and where they are an axis."""
+        frames = self.changes.loc[self.changes["suite"] == "video", "eval_frames"].unique()
+        return f"{int(frames[0])} evaluation frames" if len(frames) == 1 else ""
 
     @property
     def held_text(self) -> str:
@@ -117,12 +120,13 @@ def select(arguments: argparse.Namespace) -> Selection:
     if settings is not None:
         deltas = _of_experiment(deltas, settings, arguments.deltas)
         scores = scores[scores["model"].isin(settings.models)]
-    _check_frames(deltas, arguments.deltas)
+    if settings is None or settings.figure != FRAMES_AXIS:
+        _check_frames(deltas, arguments.deltas)
     deltas = deltas[deltas["main"]]
     models = settings.models if settings else tuple(deltas["model"].drop_duplicates())
     allocations = settings.allocations if settings else tuple(deltas["allocation"].drop_duplicates())
     changes, references = _changes(scores, deltas), _references(scores, deltas)
-    shown = ["model", "benchmark", "view"]
+    shown = ["model", "benchmark", "view", "eval_frames"]
     blind = references[references["kind"] == "blind"].set_index(shown)["value"]
     changes["blind"] = [blind.get(key) for key in changes[shown].itertuples(index=False, name=None)]
     return Selection(models, _in_order(allocations), changes.astype({"blind": float}), references)
@@ -146,14 +150,16 @@ def _of_experiment(deltas: pd.DataFrame, settings: ExperimentSettings, path: Pat
         & deltas["suite"].isin(settings.suites)
         & ((deltas["suite"] != "video") | deltas["eval_frames"].isin(settings.eval_frames))
     ]
-    held = set(kept[["recipe", "model", "allocation", "suite"]].itertuples(index=False, name=None))
-    for run in product(settings.recipes, settings.models, settings.allocations, settings.suites):
-        if run not in held:
-            recipe, model, allocation, suite = run
-            raise InputError(
-                f"file {path}: no row of recipe {recipe}, model {model}, allocation {allocation}, suite {suite}; the "
-                f"experiment of figure {settings.figure} expects one"
-            )
+    held = set(kept[["recipe", "model", "allocation", "suite", "eval_frames"]].itertuples(index=False, name=None))
+    for recipe, model, allocation, suite in product(
+        settings.recipes, settings.models, settings.allocations, settings.suites
+    ):
+        for frames in settings.eval_frames if suite == "video" else (1,):
+            if (recipe, model, allocation, suite, frames) not in held:
+                raise InputError(
+                    f"file {path}: no row of recipe {recipe}, model {model}, allocation {allocation}, suite {suite}, "
+                    f"eval_frames {frames}; the experiment of figure {settings.figure} expects one"
+                )
     few = kept[kept["n_seeds"] < len(settings.seeds)]
     if not few.empty:
         row = few.iloc[0]
@@ -165,13 +171,14 @@ def _of_experiment(deltas: pd.DataFrame, settings: ExperimentSettings, path: Pat
 
 
 def _check_frames(deltas: pd.DataFrame, path: Path) -> None:
-    """No figure has an axis of evaluation frames."""
+    """No other figure has an axis of evaluation frames."""
     frames = sorted(deltas.loc[deltas["suite"] == "video", "eval_frames"].unique())
     if len(frames) > 1:
         raise InputError(f"file {path}: eval_frames is {', '.join(map(str, frames))}; a figure expects one")
 
 
-def _percent(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+def percent(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """The table with these columns in percent of the row's maximum."""
     scaled = table.copy()
     for column in columns:
         scaled[column] = 100 * table[column] / table["maximum"]
@@ -180,12 +187,12 @@ def _percent(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
 
 def _changes(scores: pd.DataFrame, deltas: pd.DataFrame) -> pd.DataFrame:
     facts = scores.drop_duplicates("model").set_index("model")[["family", "size_b"]]
-    table = _percent(deltas, ("base", "tuned", "delta", "ci_low", "ci_high")).drop(columns=["main"])
+    table = percent(deltas, SCORES).drop(columns=["main"])
     table.insert(2, "family", table["model"].map(facts["family"]))
     table.insert(3, "size_b", table["model"].map(facts["size_b"]))
     keys = ["recipe", "model", "allocation", "suite", "eval_frames", "benchmark", "metric"]
     runs = scores[(scores["category"] == "all") & scores["seed"].notna()]
-    by_seed = _percent(runs, ("value",)).pivot_table(index=keys, columns="seed", values="value")
+    by_seed = percent(runs, ("value",)).pivot_table(index=keys, columns="seed", values="value")
     by_seed.columns = pd.Index([f"seed_{seed}" for seed in by_seed.columns])
     merged = table.merge(by_seed.reset_index(), on=keys, how="left")
     for column in by_seed.columns:
@@ -197,7 +204,7 @@ def _references(scores: pd.DataFrame, deltas: pd.DataFrame) -> pd.DataFrame:
     keys = ["model", "suite", "eval_frames", "view", "benchmark", "metric"]
     rows = scores[(scores["category"] == "all") & scores["seed"].isna()]
     rows = rows.merge(deltas[keys].drop_duplicates(), on=keys)
-    rows = _percent(rows, ("value", "ci_low", "ci_high"))
+    rows = percent(rows, ("value", "ci_low", "ci_high"))
     rows["kind"] = rows["blind"].astype(bool).map({True: "blind", False: "base"})
     columns = ["family", "size_b", "kind", "value", "maximum", "ci_low", "ci_high", "n_questions"]
     return rows[[*keys, *columns]].reset_index(drop=True)

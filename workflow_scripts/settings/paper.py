@@ -167,6 +167,7 @@ EXPERIMENTS = [
         "models": ["qwen2.5-vl-3b", "qwen2.5-vl-7b", "qwen2.5-vl-32b", "qwen2.5-vl-72b"],
         **COMPARE_MODELS,
     },
+    {"figure": "abilities", "models": ["qwen2.5-vl-7b"], **COMPARE_MODELS},
     {"figure": "frames", "allocations": UNIFORM, **COMPARE_ALLOCATIONS},
     {"figure": "trade_off", "allocations": UNIFORM + HYBRID, **COMPARE_ALLOCATIONS},
     {"figure": "predictors", "allocations": HYBRID, **COMPARE_ALLOCATIONS},

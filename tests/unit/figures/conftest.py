@@ -102,6 +102,7 @@ def rows_of(models: Sequence[str], allocations: Sequence[str], seeds: Sequence[i
                         | {"maximum": maximum, "base": base_of[name] * unit, "tuned": (base_of[name] + delta) * unit}
                         | {"delta": delta * unit, "ci_low": (delta - half) * unit, "ci_high": (delta + half) * unit}
                         | {"p_value": 0.001 if abs(delta) > half else 0.3, "n_questions": n, "n_seeds": len(seeds)}
+                        | {"n_clusters": n, "se_questions": half * unit / 1.96, "mdd": 1.43 * half * unit}
                     )
     return scores, deltas
 
