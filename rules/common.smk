@@ -198,6 +198,13 @@ def evaluated_model(wildcards):
     return to_json(plan.evaluated_model(STUDY, subject, folder))
 
 
+def adapter_flags(wildcards):
+    """The flags that put a LoRA run's adapter beside its base model; none where weights are whole."""
+    subject = plan.Subject.parse(wildcards.subject)
+    kept = plan.keeps_adapter(STUDY, subject)
+    return ["--adapter", f"results/{STUDY.study}/finetuning/{subject.run.path}/adapter"] if kept else []
+
+
 def view_flags(wildcards):
     """The flags that show an evaluation's videos as its run was trained, or as the runs beside a base model were."""
     view = plan.view(STUDY, plan.Subject.parse(wildcards.subject))

@@ -55,6 +55,8 @@ rule evaluate:
         blind=lambda wildcards: "--blind" if wildcards.subject.startswith("blind/") else "",
         batch_size=STUDY.evaluation.batch_size,
         view=view_flags,
+        adapter=adapter_flags,
+        judge="--judge" if STUDY.evaluation.judge else "",
         device=STUDY.compute.device,
         # Not an output: what a failed or killed job has answered stays, and other evaluations find it.
         answers=f"results/{STUDY.study}/evaluation/answers",
@@ -65,5 +67,5 @@ rule evaluate:
         "python -m workflow_scripts.evaluation.evaluate --model {params.model:q} --suite {wildcards.suite}"
         " --benchmarks {params.benchmarks:q} --tasks {params.tasks:q} --root {params.root:q} {params.store:q}"
         " --frames {wildcards.frames} {params.blind} --batch-size {params.batch_size} --device {params.device}"
-        " --threads {threads} {params.view} --answers {params.answers:q} --output {params.folder:q}"
-        " > {log:q} 2>&1"
+        " --threads {threads} {params.view} {params.adapter:q} {params.judge} --answers {params.answers:q}"
+        " --output {params.folder:q} > {log:q} 2>&1"

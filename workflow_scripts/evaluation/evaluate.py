@@ -1,7 +1,8 @@
 """Rule `evaluate`: one model on one suite of benchmarks, by lmms-eval's own task code.
 
 In: a model, the benchmarks' data and, for videos, their frame stores. Out, in the output folder: responses.parquet,
-scores.json (written last; see `scores`) and lmms-eval's own files in lmms_eval/. Offline; no judge.
+scores.json (written last; see `scores`) and lmms-eval's own files in lmms_eval/. Offline, and without
+judges unless --judge lets the tasks ask theirs.
 
 Answers are kept in --answers as they are generated (see `answers`): an evaluation that was killed goes on where it was,
 a further benchmark asks its own questions only, and other metrics ask none. lmms-eval's own cache of responses is off:
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
@@ -27,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from workflow_scripts.evaluation import sources
 from workflow_scripts.evaluation.answers import Answers
 from workflow_scripts.evaluation.media import videos
-from workflow_scripts.evaluation.tasks import Task, load_tasks, no_network, use_benchmarks
+from workflow_scripts.evaluation.tasks import Task, load_tasks, no_network, use_benchmarks, verdicts
 from workflow_scripts.settings import BenchmarkSettings, InputError, ModelSettings, cli
 from workflow_scripts.settings.files import atomic_path
 
@@ -39,11 +41,13 @@ PACKAGES = ("lmms-eval", "transformers", "torch", "datasets")
 Tasks = Mapping[str, Mapping[str, Task]]  # by benchmark and name
 
 
-def evaluate(model: Answerer, benchmarks: Sequence[BenchmarkSettings], tasks: Tasks, folder: Path) -> dict[str, Any]:
+def evaluate(
+    model: Answerer, benchmarks: Sequence[BenchmarkSettings], tasks: Tasks, folder: Path, judge: bool = False
+) -> dict[str, Any]:
     """Ask and score every question; lmms-eval's files go below ``folder``.
 
     Returns lmms-eval's results, with "results" (metrics by task) and "samples" (by task). Raises InputError where a
-    task needs a judge.
+    task needs a judge and must not ask it.
     """
     from lmms_eval.evaluator import simple_evaluate
     from lmms_eval.tasks import TaskManager
@@ -52,7 +56,7 @@ def evaluate(model: Answerer, benchmarks: Sequence[BenchmarkSettings], tasks: Ta
     for task in asked:
         # MMBench's submission is a spreadsheet for a server; it fails on control characters in an answer.
         task._aggregation_list.pop("submission", None)
-    with no_network():
+    with verdicts() if judge else no_network():
         results: dict[str, Any] = simple_evaluate(
             model=model,
             tasks=asked,
@@ -120,7 +124,7 @@ def write(
     started = time.monotonic()
     with atomic_path(output / "lmms_eval") as folder:
         folder.mkdir(parents=True)
-        results = evaluate(model, benchmarks, tasks, folder)
+        results = evaluate(model, benchmarks, tasks, folder, judge=head.get("judge", False))
         frames, rows = [], []
         for benchmark in benchmarks:
             own = tasks[benchmark.name]
@@ -146,6 +150,9 @@ def main() -> None:
     parser.add_argument("--blind", action="store_true", help="show grey pictures: what language alone earns")
     parser.add_argument("--adapter", type=Path, help="folder of a LoRA adapter, applied beside the model's weights")
     parser.add_argument("--answers", type=Path, help="folder where answers are kept and found again")
+    parser.add_argument(
+        "--judge", action="store_true", help="let tasks ask the chat model that they name; needs OPENAI_API_KEY"
+    )
     parser.add_argument("--batch-size", type=int, default=8, help="questions generated together")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, help="CPU threads; by default as many as torch takes")
@@ -156,6 +163,8 @@ def main() -> None:
     for benchmark in arguments.benchmarks:
         if benchmark.suite != arguments.suite:
             raise InputError(f"benchmark {benchmark.name} is of suite {benchmark.suite}; expected {arguments.suite}")
+    if arguments.judge and not os.environ.get("OPENAI_API_KEY"):
+        raise InputError("--judge needs the judge's key in the environment variable OPENAI_API_KEY; it is not set")
 
     began = time.monotonic()
     use_benchmarks(arguments.root)
@@ -164,7 +173,8 @@ def main() -> None:
 
     device = use_device(arguments.device, arguments.threads)
     store = FrameStore(arguments.store)
-    tasks = load_tasks(arguments.benchmarks, None if arguments.tasks == "none" else Path(arguments.tasks))
+    more = None if arguments.tasks == "none" else Path(arguments.tasks)
+    tasks = load_tasks(arguments.benchmarks, more, judge=arguments.judge)
     if arguments.suite == "video":
         for benchmark in arguments.benchmarks:
             check_videos(benchmark.name, tasks[benchmark.name], store)
@@ -206,6 +216,7 @@ def main() -> None:
         "total_pixels": arguments.total_pixels,
         "adapter": None if arguments.adapter is None else str(arguments.adapter),
         "identity": digest(asked),
+        "judge": arguments.judge,
         "versions": {name: version(name) for name in PACKAGES},
         "commits": {one.name: sources.commit(one, tasks[one.name]) for one in arguments.benchmarks},
         "startup_seconds": round(time.monotonic() - began, 3),

@@ -3,10 +3,11 @@
 `use_benchmarks` must run before lmms-eval, datasets or huggingface_hub are imported: they read HF_HOME at import. That
 is why this module imports lmms-eval inside functions only.
 
-Judges: some upstream tasks send an unparsed answer to a chat model over the network. Here no judge is ever called.
+Judges: some upstream tasks send an unparsed answer to a chat model over the network. By default no judge is called:
 TempCompass's unparsed answers count as wrong, and its record says so; any other attempt to open a connection while
-answers are scored ends the evaluation with an error. Choose judge-free variants: mmbench_en_dev_static, and TempCompass
-without captioning.
+answers are scored ends the evaluation with an error. Choose judge-free variants: mmbench_en_dev_static, and
+TempCompass without captioning. With a judge, a question that it leaves open is an error: upstream would count it as
+wrong, or guess.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import re
 import socket
 import sys
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ NO_JUDGE = "Incorrect: the answer was not parsed, and no judge is called"
 # back on charset_normalizer.
 UNUSED = ("evaluate", "chardet")
 MEDIA = ("video", "cache_dir", "create_link")
+MMBENCH_FAILED = "Failed to obtain answer via API"
 
 Task = Any  # lmms_eval.api.task.ConfigurableTask
 
@@ -64,12 +66,15 @@ def import_lmms_eval() -> None:
             sys.modules.pop(name, None)
 
 
-def load_tasks(benchmarks: Sequence[BenchmarkSettings], folder: Path | None) -> dict[str, dict[str, Task]]:
+def load_tasks(
+    benchmarks: Sequence[BenchmarkSettings], folder: Path | None, *, judge: bool = False
+) -> dict[str, dict[str, Task]]:
     """Load every benchmark's tasks with their data.
 
     Args:
         benchmarks: what to load.
         folder: further task files, or None.
+        judge: whether tasks may ask theirs.
 
     Returns:
         The tasks by benchmark and by name, in the order of the settings.
@@ -88,6 +93,8 @@ def load_tasks(benchmarks: Sequence[BenchmarkSettings], folder: Path | None) -> 
     for benchmark in benchmarks:
         with media_in_place():
             tasks = {name: _load_task(manager, benchmark.name, name, folder) for name in benchmark.tasks}
+        for task in tasks.values():
+            (_oblige_judge if judge else _refuse_judge)(task)
         found = sum(len(task.eval_docs_no_media) for task in tasks.values())
         if found != benchmark.questions:
             raise InputError(
@@ -134,7 +141,6 @@ def _load_task(manager: Any, benchmark: str, name: str, folder: Path | None) -> 
             f"benchmark {benchmark}: task {name} cannot be loaded from {os.environ['HF_HOME']}: "
             f"{type(cause).__name__}: {str(cause).splitlines()[0] if str(cause) else ''}"
         ) from error
-    _refuse_judge(task)
     return task
 
 
@@ -158,6 +164,41 @@ def _refuse_judge(task: Task) -> None:
     scope = getattr(task.config.process_results, "__globals__", {})
     if "get_eval_result" in scope:
         scope["get_eval_result"] = lambda *_, **__: (NO_JUDGE, 0)
+
+
+def _oblige_judge(task: Task) -> None:
+    """Let no question pass that the judge leaves open, in the module that scores the task or in MMBench's evaluator."""
+
+    def obliged(ask: Callable[..., Any], open_: Callable[[Any], bool]) -> Callable[..., Any]:
+        def asked(*arguments: Any, **named: Any) -> Any:
+            said = ask(*arguments, **named)
+            if open_(said):
+                raise NoVerdict(task.config.task)
+            return said
+
+        return asked
+
+    scope = getattr(task.config.process_results, "__globals__", {})
+    if "get_eval_result" in scope:
+        scope["get_eval_result"] = obliged(scope["get_eval_result"], lambda said: said[0] is None)
+        captioning = scope["get_eval_result_for_captioning"]
+        scope["get_eval_result_for_captioning"] = obliged(captioning, lambda said: said["rating"] == -1)
+    if "mmbench_evaluator" in scope:
+        judge = scope["mmbench_evaluator"]
+        judge.get_chat_response = obliged(judge.get_chat_response, lambda said: said == MMBENCH_FAILED)
+
+
+class NoVerdict(BaseException):
+    """A judge left a question open. Not an Exception: upstream retries those."""
+
+
+@contextmanager
+def verdicts() -> Iterator[None]:
+    """Raises InputError where a judge left a question open."""
+    try:
+        yield
+    except NoVerdict as error:
+        raise InputError(f"task {error}: the judge gave no verdict; expected one, or no --judge") from None
 
 
 class ConnectionRefused(BaseException):

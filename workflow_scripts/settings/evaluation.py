@@ -9,6 +9,16 @@ class EvaluationSettings(Section):
     """One process evaluates one model on one suite."""
 
     batch_size: int = Field(8, ge=1, description="Questions generated together.")
+    merge_adapters: bool = Field(
+        True,
+        description="Whether a LoRA run is evaluated by its merged weights, rounded to the model's precision. false: "
+        "by the base model with the adapter beside it, in float32.",
+    )
+    judge: bool = Field(
+        False,
+        description="Whether lmms-eval's tasks may send answers that they cannot parse to the chat model that they "
+        "name, over the network and with the key in OPENAI_API_KEY. false: such an answer is wrong.",
+    )
 
 
 class AnalysisSettings(Section):

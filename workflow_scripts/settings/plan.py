@@ -105,7 +105,15 @@ def allocations(study: StudySettings, figure: str | None = None) -> list[str]:
     return list(dict.fromkeys(run.allocation for run in runs(study, figure)))
 
 
+def keeps_adapter(study: StudySettings, subject: Subject) -> bool:
+    """Whether a subject is evaluated as its base model with a LoRA adapter beside it."""
+    merged = study.evaluation.merge_adapters
+    return not merged and subject.run is not None and study.recipes[subject.run.recipe].method == "lora"
+
+
 def evaluated_model(study: StudySettings, subject: Subject, folder: str) -> ModelSettings:
     """Settings of the model to evaluate: a base model's own, or those with the weights of the run in `folder`."""
     model = study.models[subject.model]
-    return model if subject.run is None else model.model_copy(update={"source": folder, "revision": None})
+    if subject.run is None or keeps_adapter(study, subject):
+        return model
+    return model.model_copy(update={"source": folder, "revision": None})

@@ -158,10 +158,12 @@ def prompts(world: World) -> list[str]:
 
 @pytest.fixture(scope="session")
 def command(world: World) -> Callable[..., list[str]]:
-    """Makes the arguments of the command for a model, a suite and an output folder."""
+    """Makes the arguments of the command for a model, a suite, or some of its benchmarks, and an output folder."""
 
-    def make(model: ModelSettings, suite: str, output: Path, *more: str) -> list[str]:
-        benchmarks = json.dumps([one.model_dump(mode="json") for one in world.of(suite)])
+    def make(
+        model: ModelSettings, suite: str, output: Path, *more: str, only: Sequence[BenchmarkSettings] = ()
+    ) -> list[str]:
+        benchmarks = json.dumps([one.model_dump(mode="json") for one in only or world.of(suite)])
         arguments = ["--model", model.model_dump_json(), "--suite", suite, "--benchmarks", benchmarks]
         arguments += ["--tasks", str(world.root / "tasks"), "--root", str(world.root), "--output", str(output)]
         arguments += ["--frames", str(FRAMES), "--store", str(world.store)] if suite == "video" else ["--frames", "1"]

@@ -5,7 +5,15 @@ from typing import Any
 import pytest
 
 from workflow_scripts.settings import load_study
-from workflow_scripts.settings.plan import Run, Subject, allocations, evaluated_model, evaluations, runs
+from workflow_scripts.settings.plan import (
+    Run,
+    Subject,
+    allocations,
+    evaluated_model,
+    evaluations,
+    keeps_adapter,
+    runs,
+)
 
 
 def test_runs_of_the_paper(paper: dict[str, Any]) -> None:
@@ -70,3 +78,15 @@ def test_evaluated_model(paper: dict[str, Any]) -> None:
     assert (base.source, base.revision) == ("Qwen/Qwen2.5-VL-7B-Instruct", "abc")
     assert (tuned.source, tuned.revision) == ("run/model", None)
     assert base.model_copy(update={"source": "", "revision": None}) == tuned.model_copy(update={"source": ""})
+
+
+def test_a_lora_run_may_be_evaluated_as_its_base_with_the_adapter_beside_it(paper: dict[str, Any]) -> None:
+    paper["recipes"]["lora"] = {"method": "lora", "deepspeed": None}
+    subjects = [Subject.parse(f"tuned/{recipe}/qwen2.5-vl-7b/uniform-8/seed-1") for recipe in ("full", "lora")]
+    assert [keeps_adapter(load_study(paper), one) for one in subjects] == [False, False]
+    paper["evaluation"] = {**paper.get("evaluation", {}), "merge_adapters": False}
+    study = load_study(paper)
+    assert [keeps_adapter(study, one) for one in subjects] == [False, True]
+    assert not keeps_adapter(study, Subject.parse("base/qwen2.5-vl-7b"))
+    full, lora = (evaluated_model(study, one, "run/model") for one in subjects)
+    assert (full.source, lora.source) == ("run/model", "Qwen/Qwen2.5-VL-7B-Instruct")

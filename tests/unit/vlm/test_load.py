@@ -60,7 +60,9 @@ def test_parts_partition_the_parameters(vlm: VLM) -> None:
         part_of(vlm, "model.something_new.weight")
 
 
-def test_an_adapter_is_merged(vlm: VLM, settings_of: Callable[[str], ModelSettings], tmp_path: Path) -> None:
+def test_an_adapter_is_merged_or_works_beside_the_weights(
+    vlm: VLM, settings_of: Callable[[str], ModelSettings], tmp_path: Path
+) -> None:
     base = load(vlm.settings)
     torch.manual_seed(0)
     config = LoraConfig(r=2, target_modules=["q_proj", "v_proj"], init_lora_weights=False)
@@ -75,6 +77,12 @@ def test_an_adapter_is_merged(vlm: VLM, settings_of: Callable[[str], ModelSettin
     merged = logits(reloaded)
     torch.testing.assert_close(merged, expected, atol=1e-3, rtol=1e-3)
     assert (merged - logits(vlm)).abs().max() > 1e-2
+
+    beside = load(vlm.settings, adapter=tmp_path, merge=False)
+    assert generate(beside, prompt, max_new_tokens=6) == generate(reloaded, prompt, max_new_tokens=6)
+    torch.testing.assert_close(logits(beside), expected)
+    with pytest.raises(InputError, match=r"adapter .*nowhere cannot be loaded"):
+        load(vlm.settings, adapter=tmp_path / "nowhere", merge=False)
 
 
 def test_half_precision_and_device(settings_of: Callable[[str], ModelSettings]) -> None:
