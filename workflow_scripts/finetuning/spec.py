@@ -151,12 +151,15 @@ def find_weights(model: ModelSettings) -> Weights:
         return Weights(commit=None, sha256={name: file_sha256(local / name) for name in files})
     where = f"model {model.name}: source {model.source}"
     if local.is_absolute() or model.source.count("/") != 1:
-        raise InputError(f"{where} is not a folder on this machine; expected a folder with config.json and safetensors")
+        raise InputError(
+            f"{where} is not a folder on this machine; expected a folder with config.json and safetensors: "
+            "snakemake fetch_models brings a study's models"
+        )
     config = try_to_load_from_cache(model.source, "config.json", revision=model.revision)
     if not isinstance(config, str):
         raise InputError(
             f"{where} at revision {model.revision or 'main'} is neither a folder nor in the local Hugging Face cache; "
-            f"expected it there: hf download {model.source}"
+            f"expected it there: snakemake fetch_models, or hf download {model.source}"
             + (f" --revision {model.revision}" if model.revision else "")
         )
     snapshot = Path(config).parent

@@ -18,6 +18,13 @@ from workflow_scripts.frames.store import SCHEMA
 from workflow_scripts.miniature.architectures import build
 
 COLORS = {"red": (220, 20, 20), "green": (20, 200, 40), "blue": (20, 40, 220), "white": (240, 240, 240)}
+MINIATURE = Path(__file__).parents[3] / "resources" / "miniature"
+SHIPPED = {
+    "qwen2.5-vl": "qwen2.5-vl-3b",
+    "qwen3-vl": "predictor-qwen3-vl-8b",
+    "llava-next-video": "llava-next-video-7b",
+    "llava-1.5": "llava-1.5-7b",
+}
 CORPUS = [
     "Which color is the screen? Is the screen red or blue or green or white?",
     *(f"The screen is {color}." for color in COLORS),
@@ -75,6 +82,11 @@ class World:
             "activation_checkpointing": False,
             **changes,
         }
+
+    def shipped(self, family: str) -> dict[str, Any]:
+        """Settings of the repository's miniature of a family, in float32."""
+        base = {**self.model, "name": SHIPPED[family], "family": family, "source": str(MINIATURE / SHIPPED[family])}
+        return {**base, "video_pool_stride": 2 if family == "llava-1.5" else 1}
 
     def spec(self, output: Path, model: dict[str, Any] | None = None, seed: int = 0, **changes: Any) -> Path:
         """Run the rule `spec` and give its output."""

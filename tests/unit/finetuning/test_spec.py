@@ -6,9 +6,10 @@ from typing import Any
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from workflow_scripts.finetuning.spec import check_unchanged, read_spec
-from workflow_scripts.settings import InputError
+from workflow_scripts.settings import InputError, ModelSettings, RecipeSettings
 
 
 def test_the_run_is_resolved_and_read_back(world: Any, tmp_path: Path) -> None:
@@ -20,6 +21,12 @@ def test_the_run_is_resolved_and_read_back(world: Any, tmp_path: Path) -> None:
     assert spec.recipe.learning_rates.projector == 1e-3
     assert set(spec.weights.sha256) == {"config.json", "model.safetensors"}
     assert spec.versions["torch"].startswith("2.")
+    # The file itself holds all that decides the result, defaults too: nothing is left to the code that reads it.
+    written = yaml.safe_load(path.read_text())
+    assert written["recipe"].keys() == RecipeSettings.model_fields.keys()
+    assert written["model"].keys() == ModelSettings.model_fields.keys()
+    assert written["recipe"]["deepspeed"] is None
+    assert (written["model"]["precision"], written["model"]["video_max_pixels"]) == ("float32", 4096)
     check_unchanged(spec, [world.store])
     first = path.read_bytes()
     assert world.spec(tmp_path, epochs=2).read_bytes() == first
@@ -28,8 +35,11 @@ def test_the_run_is_resolved_and_read_back(world: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"source": "nowhere/models/x"}, "nowhere/models/x is not a folder on this machine"),
-        ({"source": "someone/not-downloaded", "revision": "abc"}, "hf download someone/not-downloaded --revision abc"),
+        ({"source": "nowhere/models/x"}, "nowhere/models/x is not a folder on this machine.* snakemake fetch_models"),
+        (
+            {"source": "someone/not-downloaded", "revision": "abc"},
+            "snakemake fetch_models, or hf download someone/not-downloaded --revision abc",
+        ),
         ({"source": "{empty}"}, "has no config.json"),
         ({"source": "{no_weights}"}, "has no model.safetensors"),
     ],

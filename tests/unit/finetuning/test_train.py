@@ -88,15 +88,21 @@ def test_utilization_is_of_all_gpus_and_all_time() -> None:
     assert utilization(whole, 0, 989.4e12) is None
 
 
-def test_rate_zero_freezes_bit_for_bit(world: Any, run_train: Callable[..., Path]) -> None:
-    run = run_train(learning_rates={"vision_tower": 0, "projector": 1e-3, "language_model": 0}, epochs=0.5)
+@pytest.mark.parametrize("frozen", ["vision_tower", "projector", "language_model"])
+def test_rate_zero_freezes_bit_for_bit(world: Any, run_train: Callable[..., Path], frozen: str) -> None:
+    rates = {"vision_tower": 1e-3, "projector": 1e-3, "language_model": 1e-3, frozen: 0}
+    run = run_train(learning_rates=rates, epochs=0.5)
     base, tuned = weights(Path(world.model["source"])), weights(run / "model")
-    moved = {name for name in base if not torch.equal(base[name], tuned[name])}
-    assert moved
-    assert all("merger" in name for name in moved)
-    assert set(lines(run)[0]["rates"]) == {"projector"}
+
+    def part(name: str) -> str:
+        return "projector" if "merger" in name else "vision_tower" if "visual" in name else "language_model"
+
+    for name in base:
+        assert torch.equal(base[name], tuned[name]) == (part(name) == frozen), name
+    assert set(lines(run)[0]["rates"]) == set(rates) - {frozen}
     trainable = summary(run)["trainable_parameters"]
-    assert trainable["vision_tower"] == trainable["language_model"] == 0 < trainable["projector"]
+    for each in rates:
+        assert trainable[each] == (each != frozen) * sum(v.numel() for name, v in base.items() if part(name) == each)
 
 
 def test_lora_keeps_the_adapter_and_merges_it(world: Any, run_train: Callable[..., Path]) -> None:
