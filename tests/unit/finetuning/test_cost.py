@@ -23,7 +23,7 @@ PIXELS = 64 * 64
 HYBRID = {8: 1114, 16: 153, 32: 171, 64: 362}  # samples of each budget, over three hybrid allocations
 
 
-@pytest.mark.parametrize("family", ["qwen2.5-vl", "qwen3-vl", "llava-next-video", "llava-1.5"])
+@pytest.mark.parametrize("family", sorted(tiny.MODELS))
 def test_costs_are_in_proportion_to_the_operations(family: str, settings_of: Callable[[str], ModelSettings]) -> None:
     """Against the operations counted over the model's layers, of the encoded samples."""
     vlm = load(settings_of(family))

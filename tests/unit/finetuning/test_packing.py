@@ -31,7 +31,7 @@ LOSS, GRADIENT = 1e-5, 1e-4
 """Largest difference, relative: of losses, and of gradients, as the norm of the difference to the norm."""
 
 
-@pytest.fixture(scope="session", params=["llava-1.5", "llava-next-video", "qwen2.5-vl", "qwen3-vl"])
+@pytest.fixture(scope="session", params=sorted(tiny.MODELS))
 def trained(request: pytest.FixtureRequest, settings_of: Callable[[str], ModelSettings]) -> VLM:
     """The tiny model of each family, loaded as for training."""
     return load(settings_of(request.param), attention="sdpa")
@@ -123,5 +123,5 @@ def test_batching_does_not_change_the_loss_curve(world: Any, run_train: Callable
     assert len(curves["packed"]) == 12
     assert curves["padded"][-1, 0] < 0.5 * curves["padded"][0, 0]
     for batching in ("packed", "bucketed"):
-        torch.testing.assert_close(curves[batching], curves["padded"], rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(curves[batching], curves["padded"], rtol=2e-5, atol=0)
         assert not torch.equal(curves[batching], curves["padded"])
