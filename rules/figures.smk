@@ -85,6 +85,35 @@ rule claims:
         "python -m workflow_scripts.figures.claims {params.experiments:q} --output-stem {params.stem:q} > {log:q} 2>&1"
 
 
+rule detectable:
+    input:
+        scores="<results>/analysis/scores.csv",
+        deltas="<results>/analysis/deltas.csv",
+    output:
+        multiext("<results>/figures/detectable", ".md", ".tex", ".csv"),
+        shown=report(
+            "<results>/figures/detectable.html",
+            caption=f"{CAPTIONS}/detectable.rst",
+            category="Tables",
+            labels={"name": "detectable"},
+        ),
+    log:
+        "<logs>/figures/detectable.log",
+    benchmark:
+        "<benchmarks>/figures/detectable.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        code=code("figures.detectable"),
+        stem=subpath(output.shown, strip_suffix=".html"),
+    message:
+        "listing what change each benchmark can show"
+    shell:
+        "python -m workflow_scripts.figures.detectable --scores {input.scores:q} --deltas {input.deltas:q}"
+        " --output-stem {params.stem:q} > {log:q} 2>&1"
+
+
 rule training_data:
     input:
         manifest="<results>/curation/manifest.parquet",
@@ -121,6 +150,7 @@ rule figures:
     input:
         rules.training_data.output.shown,
         rules.claims.output.shown if CLAIMED else [],
+        rules.detectable.output.shown,
         [getattr(rules, experiment.figure).output.shown for experiment in STUDY.experiments],
     message:
         "all figures"

@@ -70,6 +70,21 @@ def test_a_figure_names_only_what_it_needs(snakemake: Snakemake) -> None:
     assert not others & set(planned)
 
 
+@pytest.mark.parametrize(
+    ("study", "presets", "seeds"),
+    [("paper", ("budget-map",), 3), ("miniature", ("miniature", "miniature-budget-map"), 1)],
+)
+def test_the_map_of_budgets_evaluates_each_run_with_every_number_of_frames(
+    snakemake: Snakemake, study: str, presets: tuple[str, ...], seeds: int
+) -> None:
+    """Four runs a seed, the base and the blind base: images once, videos with four numbers of frames."""
+    target = f"results/{study}/figures/budget_map.png"
+    planned = jobs(snakemake(target, "--dry-run", "--quiet", "rules", presets=presets))
+    assert planned["evaluate"] == (4 * seeds + 2) * (1 + 4)
+    assert planned["train"] == 4 * seeds
+    assert planned["budget_map"] == planned["figure_frame_effects"] == 1
+
+
 def test_a_figure_has_its_name_as_a_target(snakemake: Snakemake) -> None:
     planned = jobs(snakemake("training_data", "--dry-run", "--quiet", "rules"))
     assert planned == {"inventory": 1, "shortlist": 1, "probe": 16, "manifest": 1, "training_data": 1}
@@ -107,7 +122,7 @@ def test_a_deleted_evaluation_reruns_what_depends_on_it(after: Path) -> None:
     planned = jobs(snakemake_in(after)("--dry-run", "--quiet", "rules", presets=SMOKE))
     assert planned == {
         "evaluate": 1, "scores": 1, "deltas": 1, "figure_scores": 2, "figure_deltas": 2, "frames": 1, "trade_off": 1,
-        "claims": 1, "record": 1,
+        "claims": 1, "detectable": 1, "record": 1,
     }  # fmt: skip
 
 
@@ -117,11 +132,11 @@ CHANGES = {
     },
     "budgets: {dinov2: {similarity_threshold: 0.5}}": {
         "dinov2", "spec", "train", "evaluate", "scores", "deltas", "figure_scores", "figure_deltas", "trade_off",
-        "predictors", "record",
+        "predictors", "detectable", "record",
     },
     "recipes: {full: {learning_rates: {projector: 0.5}}}": {
         "spec", "train", "evaluate", "scores", "deltas", "figure_scores", "figure_deltas", "figure_abilities",
-        "overview", "abilities", "frames", "trade_off", "predictors", "hybrid", "claims", "record",
+        "overview", "abilities", "frames", "trade_off", "predictors", "hybrid", "claims", "detectable", "record",
     },
     "models: {llava-1.5-7b: {max_length: 100}}": {"record"},
 }  # fmt: skip

@@ -5,11 +5,13 @@ numbers (.csv), a row a claim and model. Claims whose experiment was not run are
 
 A verdict needs intervals, not means: a change is above or below zero where its whole 95 % interval is, and one change
 is above another where their intervals do not meet. Since compared changes share base and questions, that is a strict
-test: "not decided" may hide a small difference.
+test: "not decided" may hide a small difference. No verdict says that nothing changed; the minimal detectable difference
+beside each change says how large a change may have been missed.
 """
 
 import argparse
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,22 +29,29 @@ Verdict = Literal["supported", "contradicted", "not decided"]
 HYBRID = "hybrid-qwen3-vl-8b"
 NOTE = (
     "Measured: change after Video-SFT in points of 100, with 95% intervals. A change counts as above or below zero, or "
-    "another change, only where the whole interval is. Image, video: unweighted mean of the suite's benchmarks."
+    "another change, only where the whole interval is. Not decided is not unchanged: a true change as large as the "
+    "detectable one would still have been missed in one of five such studies. Image, video: unweighted mean of the "
+    "suite's benchmarks. Base, blind: scores of the base model, and of the base model shown a grey picture."
 )
 
 
 @dataclass(frozen=True)
 class Change:
-    """A change in points of 100 and its interval."""
+    """A change in points of 100 and its interval; the base and the blind score (nan: not evaluated) in percent of the
+    maximum; the minimal detectable difference."""
 
     label: str
     value: float
     low: float
     high: float
+    base: float
+    blind: float
+    detectable: float
 
     def __str__(self) -> str:
         numbers = f"{self.value:+.1f} [{self.low:+.1f}, {self.high:+.1f}]".replace("-", "\N{MINUS SIGN}")
-        return f"{self.label}: {numbers}"
+        blind = "" if math.isnan(self.blind) else f", blind {self.blind:.1f}"
+        return f"{self.label}: {numbers} (detectable {self.detectable:.1f}; base {self.base:.1f}{blind})"
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,8 @@ def above(first: Change, second: Change) -> bool:
 def _change(selection: Selection, model: str, allocation: str, benchmark: str, label: str | None = None) -> Change:
     row: Mapping[str, Any] = selection.change(model, allocation, benchmark)
     name = benchmark if benchmark in selection.suites else benchmark_label(benchmark)
-    return Change(name if label is None else label, row["delta"], row["ci_low"], row["ci_high"])
+    scores = (float(row[key]) for key in ("delta", "ci_low", "ci_high", "base", "blind", "mdd"))
+    return Change(name if label is None else label, *scores)
 
 
 def overview(selection: Selection) -> Iterator[Finding]:
@@ -201,8 +211,13 @@ def findings(selections: Mapping[str, Selection]) -> list[Finding]:
 
 def numbers(found: list[Finding]) -> pd.DataFrame:
     """A row a measured change: claim, model, verdict, what, change, ci_low, ci_high."""
-    rows = [(f.claim, f.model, f.verdict, c.label, c.value, c.low, c.high) for f in found for c in f.measured]
-    return pd.DataFrame(rows, columns=["claim", "model", "verdict", "measured", "change", "ci_low", "ci_high"])
+    rows = [
+        (f.claim, f.model, f.verdict, c.label, c.value, c.low, c.high, c.base, c.blind, c.detectable)
+        for f in found
+        for c in f.measured
+    ]
+    scores = ["change", "ci_low", "ci_high", "base", "blind", "mdd"]
+    return pd.DataFrame(rows, columns=["claim", "model", "verdict", "measured", *scores])
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ from workflow_scripts.settings.cli import run
 NOTE = (
     "n = {n:,} training samples. Frames saved: against the largest admissible budget, {largest}, for every sample. "
     "Image and video change: of the suites' means after Video-SFT, in points of 100, {model}, {held}. "
+    "Base and blind: the base model's scores, and those where it is shown a grey picture, in % of the maximum. "
     "Brackets: 95% intervals."
 )
 SUITE_KEYS = ("base", "blind", "delta", "ci_low", "ci_high", "n_questions")
@@ -121,7 +122,7 @@ def cells(table: pd.DataFrame, selection: Selection) -> tuple[list[str], list[li
         "Allocation",
         "Mean budget",
         "Frames saved",
-        *(f"{suite.capitalize()} change" for suite in selection.suites),
+        *(f"{suite.capitalize()} change\n{_references(table, suite)}" for suite in selection.suites),
     ]
     header += ["Exact", "Too few"] if known else []
     rows = []
@@ -134,6 +135,12 @@ def cells(table: pd.DataFrame, selection: Selection) -> tuple[list[str], list[li
             cell.append(f"{100 * row[name]:.0f}%\n[{100 * row[f'{name}_low']:.0f}, {100 * row[f'{name}_high']:.0f}]")
         rows.append(cell)
     return header, rows
+
+
+def _references(table: pd.DataFrame, suite: str) -> str:
+    """The base and blind scores that all changes of a suite are beside."""
+    base, blind = (table[f"{suite}_{kind}"].iloc[0] for kind in ("base", "blind"))
+    return f"base {base:.1f}" + ("" if pd.isna(blind) else f", blind {blind:.1f}")
 
 
 def _signed(value: float) -> str:

@@ -39,6 +39,8 @@ def judge(
     table = pd.read_csv(folder / "claims.csv", keep_default_na=False)
     page = (folder / "claims.html").read_text()
     assert all(verdict in page for verdict in table["verdict"])
+    row = table.iloc[0]
+    assert f"(detectable {row['mdd']:.1f}; base {row['base']:.1f}, blind {row['blind']:.1f})" in page
     assert {path.name for path in folder.glob("claims.*")} == {
         f"claims.{kind}" for kind in ("csv", "html", "md", "tex")
     }

@@ -187,6 +187,9 @@ def test_predictors_against_truth_counted_by_hand(
     assert table.loc["uniform-64", "share_128"] == 0
     assert table["image_blind"].eq(31).all()
     assert "64 evaluation frames" in (tmp_path / "out" / "p.md").read_text()
+    assert (
+        f"Video change<br>base {table['video_base'].iloc[0]:.1f}, blind 31.0" in (tmp_path / "out" / "p.md").read_text()
+    )
     assert "<svg" in (tmp_path / "out" / "p.html").read_text()
 
 
@@ -220,6 +223,24 @@ def test_scale_draws_the_blind_score(tables: Tables) -> None:
         blind = float(table.loc[table["benchmark"] == name, "blind"].iloc[0])
         lines = any((line.get_ydata() == blind).all() for line in axes.lines)
         assert lines or any(f"{blind:.1f}" in text.get_text() for text in axes.texts)
+
+
+def test_detectable_changes_are_medians_over_a_models_runs(
+    tables: Tables, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = tables(FOUR[:2], ("uniform-8", "uniform-16", "uniform-32"))
+    deltas = pd.read_csv(flags[3])
+    rows = (deltas["benchmark"] == "mme") & (deltas["model"] == FOUR[0])
+    deltas.loc[rows, "mdd"] = [16.0, 80.0, 24.0]
+    deltas.to_csv(flags[3], index=False)
+    command("detectable", [*flags, "--output-stem", str(tmp_path / "out" / "d")], monkeypatch)
+    table = pd.read_csv(tmp_path / "out" / "d.csv").set_index(["model", "benchmark"])
+    found = table.loc[(FOUR[0], "mme")]
+    # 800 points are 100 percent
+    assert found[["median", "least", "most", "n_runs", "blind"]].tolist() == [3, 2, 10, 3, 25]
+    page = (tmp_path / "out" / "d.md").read_text()
+    assert f"3.0<br>[2.0, 10.0], 3 runs<br>base {found['base']:.1f}, blind 25.0" in page
+    assert [line.split("|")[1].strip() for line in page.splitlines() if "Video" in line][-1] == "Video mean"
 
 
 def test_wilson_by_hand() -> None:
@@ -273,6 +294,7 @@ def test_a_run_that_the_experiment_lacks_is_named(
 def test_every_figure_has_a_caption_that_explains_its_intervals() -> None:
     folder = Path(style.__file__).parent / "captions"
     names = {"overview", "frames", "trade_off", "architectures", "scale", "hybrid", "predictors", "training_data"}
+    names |= {"abilities", "budget_map", "claims", "detectable"}
     assert {path.stem for path in folder.glob("*.rst")} >= names
     for name in names:
         assert "interval" in (folder / f"{name}.rst").read_text().lower()

@@ -76,6 +76,18 @@ FAULTS = {
         lambda config: experiment(config, "predictors").update(models=["qwen2.5-vl-3b", "qwen2.5-vl-7b"]),
         ["experiments[predictors].models is qwen2.5-vl-3b, qwen2.5-vl-7b", "list one"],
     ),
+    "several allocations of the abilities": (
+        lambda config: experiment(config, "abilities").update(allocations=["uniform-8", "uniform-16"]),
+        ["experiments[abilities].allocations is uniform-8, uniform-16", "list one"],
+    ),
+    "several models of the abilities": (
+        lambda config: experiment(config, "abilities").update(models=["qwen2.5-vl-3b", "qwen2.5-vl-7b"]),
+        ["experiments[abilities].models is qwen2.5-vl-3b, qwen2.5-vl-7b", "list one"],
+    ),
+    "a predicted allocation on the axis of training frames": (
+        lambda config: experiment(config, "trade_off").update(figure="budget_map", eval_frames=[8, 64]),
+        ["experiments[budget_map].allocations names hybrid-dinov2", "list those"],
+    ),
     "predictor above the store": (
         put(128, "budgets", "predictors", "qwen3-vl-8b", "frames"),
         ["budgets.predictors.qwen3-vl-8b.frames", "128", "64"],
