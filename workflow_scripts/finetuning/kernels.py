@@ -22,6 +22,12 @@ def check_kernels(recipe: RecipeSettings, model: ModelSettings) -> None:
         _need("liger_kernel", "liger-kernel", f"{key}.fused_kernels is true", "or false")
 
 
+def kernel_packages(recipe: RecipeSettings) -> list[str]:
+    """Packages beyond the locked environment that compute a run of the recipe."""
+    wanted = {"flash-attn": recipe.attention == "flash_attention_2", "liger-kernel": recipe.fused_kernels}
+    return [package for package, used in wanted.items() if used]
+
+
 def _need(module: str, package: str, setting: str, otherwise: str) -> None:
     if importlib.util.find_spec(module) is None:
         raise InputError(f"{setting}, but the package {package} is not installed; expected it there, {otherwise}")

@@ -20,7 +20,7 @@ import yaml
 from huggingface_hub import try_to_load_from_cache
 from pydantic import Field, ValidationError
 
-from workflow_scripts.finetuning.kernels import check_kernels
+from workflow_scripts.finetuning.kernels import check_kernels, kernel_packages
 from workflow_scripts.finetuning.samples import quarantined_videos, read_samples, split_quarantined
 from workflow_scripts.frames.store import FrameStore
 from workflow_scripts.settings import InputError, ModelSettings, RecipeSettings, Section
@@ -28,6 +28,8 @@ from workflow_scripts.settings.cli import json_of, run
 from workflow_scripts.settings.files import write_yaml
 
 PACKAGES = ("torch", "torchvision", "transformers", "accelerate", "peft", "deepspeed", "tokenizers", "numpy", "pillow")
+READ_BESIDE = (".json", ".jinja", ".model", ".txt")
+"""Endings of what transformers reads beside the weights: settings of the processor, tokenizer, chat template."""
 
 
 class CheckedFile(Section):
@@ -50,7 +52,9 @@ class Weights(Section):
     """The weights the run starts from."""
 
     commit: str | None = Field(description="Commit of the hub's repository; null for a local folder.")
-    sha256: dict[str, str] = Field(description="Checksums of a local folder's files; empty for a commit.")
+    sha256: dict[str, str] = Field(
+        description="Checksums of a local folder's weights, settings, tokenizer and template; empty for a commit."
+    )
 
 
 class RunSpec(Section):
@@ -104,7 +108,7 @@ def resolve(
         samples=len(samples),
         left_out=left_out,
         steps=optimizer_steps(len(samples), recipe),
-        versions=installed_versions(),
+        versions=installed_versions(recipe),
     )
 
 
@@ -133,7 +137,7 @@ def check_unchanged(spec: RunSpec, store: Sequence[Path]) -> None:
             raise InputError(f"file {shard.path} changed since spec.yaml was written; write spec.yaml again")
     if find_weights(spec.model) != spec.weights:
         raise InputError(f"model {spec.model.name}: the weights in {spec.model.source} are not those of spec.yaml")
-    for package, version in installed_versions().items():
+    for package, version in installed_versions(spec.recipe).items():
         if spec.versions.get(package) != version:
             raise InputError(
                 f"{package} is {version} here; expected {spec.versions.get(package)}, the version in spec.yaml"
@@ -148,6 +152,7 @@ def find_weights(model: ModelSettings) -> Weights:
     local = Path(model.source)
     if local.is_dir():
         files = _weight_files(local, f"model {model.name}: folder {local}")
+        files += sorted({path.name for path in local.iterdir() if path.name.endswith(READ_BESIDE)} - set(files))
         return Weights(commit=None, sha256={name: file_sha256(local / name) for name in files})
     where = f"model {model.name}: source {model.source}"
     if local.is_absolute() or model.source.count("/") != 1:
@@ -192,9 +197,9 @@ def optimizer_steps(samples: int, recipe: RecipeSettings) -> int:
     return whole * -(-samples // recipe.batch_size) + -(-broken // recipe.batch_size)
 
 
-def installed_versions() -> dict[str, str]:
+def installed_versions(recipe: RecipeSettings) -> dict[str, str]:
     """Versions of the packages that decide what a run computes."""
-    return {package: importlib.metadata.version(package) for package in PACKAGES}
+    return {package: importlib.metadata.version(package) for package in (*PACKAGES, *kernel_packages(recipe))}
 
 
 def file_sha256(path: Path) -> str:

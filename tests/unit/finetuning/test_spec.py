@@ -1,5 +1,6 @@
 """The rule `spec`: what it resolves and what it refuses."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ def test_the_run_is_resolved_and_read_back(world: Any, tmp_path: Path) -> None:
     assert spec.left_out == {"plain/broken.mkv": 1}
     assert spec.steps == 12
     assert spec.recipe.learning_rates.projector == 1e-3
-    assert set(spec.weights.sha256) == {"config.json", "model.safetensors"}
+    read = {"config.json", "model.safetensors", "tokenizer.json", "processor_config.json", "chat_template.jinja"}
+    assert read < set(spec.weights.sha256)
     assert spec.versions["torch"].startswith("2.")
     # The file itself holds all that decides the result, defaults too: nothing is left to the code that reads it.
     written = yaml.safe_load(path.read_text())
@@ -82,6 +84,16 @@ def test_what_changed_since_is_refused(world: Any, tmp_path: Path) -> None:
         check_unchanged(spec, [world.store])
     with pytest.raises(InputError, match=r"expected the shards of spec.yaml"):
         check_unchanged(read_spec(world.spec(tmp_path)), [])
+
+
+def test_another_tokenizer_is_another_model(world: Any, tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(world.model["source"], base)
+    spec = read_spec(world.spec(tmp_path, model={**world.model, "source": str(base)}))
+    check_unchanged(spec, [world.store])
+    (base / "chat_template.jinja").write_text("{{ messages }}")
+    with pytest.raises(InputError, match=r"the weights in .*/base are not those of spec.yaml"):
+        check_unchanged(spec, [world.store])
 
 
 def test_a_file_that_is_no_spec_is_refused(tmp_path: Path) -> None:
