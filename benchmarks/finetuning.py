@@ -20,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import harness
 import numpy as np
@@ -32,6 +32,7 @@ import yaml
 from PIL import Image
 from torch.utils.data import Dataset
 from transformers import Qwen2_5_VLForConditionalGeneration, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer import DEFAULT_CALLBACKS
 
 from workflow_scripts.finetuning import train
 from workflow_scripts.finetuning.batching import StepSampler
@@ -133,20 +134,29 @@ def stock_collator(pad_id: int) -> Callable[[Sequence[dict[str, torch.Tensor]]],
 
 
 class Clock(TrainerCallback):
-    """The moment at which training began and each step ended."""
+    """When the latest training began and each of its steps ended: seconds of the wall clock, and of the processor."""
 
-    def __init__(self) -> None:
-        self.moments: list[float] = []
+    moments: ClassVar[list[tuple[float, float]]] = []
 
     def on_train_begin(self, *_: Any, **__: Any) -> None:
-        self.moments.append(time.perf_counter())
+        self.moments[:] = [self.now()]
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
-        self.moments.append(time.perf_counter())
+        self.moments.append(self.now())
+
+    @staticmethod
+    def now() -> tuple[float, float]:
+        return time.perf_counter(), time.process_time()
+
+    @classmethod
+    def timed(cls) -> tuple[float, float]:
+        """Seconds of the steps after the first `WARM_UP`."""
+        (wall, processor), (wall_end, processor_end) = cls.moments[WARM_UP], cls.moments[-1]
+        return wall_end - wall, processor_end - processor
 
 
-def plain(spec: RunSpec, store: Path, folder: Path) -> tuple[list[float], list[float]]:
-    """Train by the stock Trainer; returns the seconds and the loss of each step."""
+def plain(spec: RunSpec, store: Path, folder: Path) -> list[float]:
+    """Train by the stock Trainer; returns the loss of each step."""
     recipe = spec.recipe
     transformers.set_seed(spec.seed)
     samples = VideoConversations(
@@ -155,7 +165,6 @@ def plain(spec: RunSpec, store: Path, folder: Path) -> tuple[list[float], list[f
         load(spec.model, with_model=False),
     )
     model = Qwen2_5_VLForConditionalGeneration.from_pretrained(spec.model.source, dtype=torch.float32)
-    clock = Clock()
     trainer = Trainer(
         model=model,
         args=TrainingArguments(
@@ -178,25 +187,19 @@ def plain(spec: RunSpec, store: Path, folder: Path) -> tuple[list[float], list[f
         ),
         train_dataset=InDrawnOrder(samples, spec),
         data_collator=stock_collator(int(samples.vlm.tokenizer.pad_token_id)),  # type: ignore[arg-type]
-        callbacks=[clock],
     )
     trainer.remove_callback(transformers.PrinterCallback)
     trainer.train()
-    losses = [float(line["loss"]) for line in trainer.state.log_history if "loss" in line]
-    return np.diff(clock.moments).tolist(), losses
+    return [float(line["loss"]) for line in trainer.state.log_history if "loss" in line]
 
 
-def ours(spec: RunSpec, store: Path, folder: Path) -> tuple[list[float], list[float], float]:
-    """Train by `finetuning.train`; returns the seconds and the loss of each step, and the share of padding computed."""
+def ours(spec: RunSpec, store: Path, folder: Path) -> tuple[list[float], float]:
+    """Train by `finetuning.train`; returns the loss of each step, and the share of padding among what was computed."""
     write_yaml(spec.model_dump(mode="json"), folder / "spec.yaml")
     train.train(folder / "spec.yaml", [store], folder / "checkpoints", folder / "run", workers=0, save_seconds=1e9)
     lines = RunLog(folder / "run" / "log.jsonl").lines()
     padding = sum(line["padding"] for line in lines)
-    return (
-        [sum(line["seconds"].values()) for line in lines],
-        [line["loss"] for line in lines],
-        padding / (padding + sum(line["tokens"] for line in lines)),
-    )
+    return [line["loss"] for line in lines], padding / (padding + sum(line["tokens"] for line in lines))
 
 
 def settings() -> tuple[ModelSettings, RecipeSettings]:
@@ -215,12 +218,13 @@ def main() -> None:
         ("--threads", {"type": int, "default": 1, "help": "as the miniature study trains"}),
     )
     torch.set_num_threads(options.threads)
+    DEFAULT_CALLBACKS.append(Clock)  # of every Trainer made here
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     steps = options.steps or (8 if options.quick else 24)
     results = harness.Results("finetuning", options.quick, ("torch", "transformers", "accelerate"))
     model, recipe = settings()
-    timed: dict[str, list[float]] = {}
+    timed: dict[str, list[tuple[float, float]]] = {}
     losses: dict[str, list[float]] = {}
     padding: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as aside:
@@ -241,25 +245,32 @@ def main() -> None:
                 )
                 name, here = batching or "plain", folder / f"{batching}-{repeat}"
                 if batching is None:
-                    seconds, losses[name] = plain(spec, store, here)
+                    losses[name] = plain(spec, store, here)
                 else:
-                    seconds, losses[name], padding[name] = ours(spec, store, here)
-                timed.setdefault(name, []).append(sum(seconds[WARM_UP:]))
-                print(f"repeat {repeat}: {name}: {timed[name][-1]:.1f} s", flush=True)
+                    losses[name], padding[name] = ours(spec, store, here)
+                timed.setdefault(name, []).append(Clock.timed())
+                wall, processor = timed[name][-1]
+                print(f"repeat {repeat}: {name}: {wall:.1f} s, {processor:.1f} s of the processor", flush=True)
 
     counted = samples - WARM_UP * recipe.batch_size
-    rate = {name: counted / statistics.median(each) for name, each in timed.items()}
-    case = f"{MODEL}, budgets 8 to 64, {steps} steps of {recipe.batch_size}"
+    wall_s, processor_s = (
+        {name: statistics.median(times[which] for times in each) / counted for name, each in timed.items()}
+        for which in (0, 1)
+    )
+    case = f"budgets 8 to 64, {steps} steps of {recipe.batch_size}"
+    peer = "plain Trainer"
     for name in padding:
-        results.add(
-            f"{case}: {name}", "training", "samples/s", rate[name], rate["plain"], "plain Trainer", better="higher"
-        )
+        rate = 1 / wall_s[name], 1 / wall_s["plain"]
+        results.add(f"{case}: {name}", "training", "samples/s", *rate, peer, better="higher")
+    for name in padding:
+        results.add(f"{case}: {name}", "processor time", "s a sample", processor_s[name], processor_s["plain"], peer)
     for name in padding:
         apart = max(abs(a - b) / b for a, b in zip(losses[name], losses["plain"], strict=True))
         if apart > LOSSES_AGREE:
             raise AssertionError(f"{name}: losses differ from the plain Trainer's by up to {apart:.2g}, relative")
         results.add(f"{case}: {name}", "largest difference of a step's loss", "relative", apart)
         results.add(f"{case}: {name}", "padding among the tokens computed", "share", padding[name])
+    results.notes["model"] = MODEL
     results.notes["threads"] = options.threads
     results.notes["repeats"] = options.repeats
     results.notes["peer"] = "transformers.Trainer, stock model, padding collator, batch of one step"
