@@ -47,8 +47,8 @@ AREA = {
     "other": Mark(GREY, "s"),
 }
 SPELLED = {
-    "finegrained perception (instance-level)": "fine-grained, instance",
-    "finegrained perception (cross-instance)": "fine-grained, cross-instance",
+    "finegrained perception (instance-level)": "instance-level",
+    "finegrained perception (cross-instance)": "cross-instance",
     "coarse perception": "coarse",
     "fine-grained perception": "fine-grained",
 }
@@ -110,6 +110,7 @@ def draw(selection: Selection, table: pd.DataFrame) -> Figure:
         axes.set_title(f"{suite} benchmarks")
     held = f"{model_label(selection.models[0])}, {allocation_label(selection.allocations[0])}; {selection.held_text}"
     figure.supxlabel(f"change after Video-SFT (points of 100)\n{held}", fontsize=7.5)
+    figure.set_layout_engine("constrained", w_pad=0.06)
     areas = [name for name in AREA if name in set(table["area"])]
     figure.legend(handles=_legend(selection, areas), loc="outside upper center", ncols=7, columnspacing=1.2)
     return figure
@@ -133,7 +134,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, mean: float, selection: Selection) ->
         _number(axes, name, -1.1, name)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
+    axes.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
 
 
 def _mark(axes: Axes, at: float, row: dict[str, Any], selection: Selection) -> None:
