@@ -13,6 +13,7 @@ Each difference is taken away in one place, so that what is left must be equal, 
   has two frames a second, and all of them are shown.
 - Times. It does not pass on how far apart frames are, and the processor assumes a constant: our `constant`.
 - Files. It decodes with decord, which is not installed: here frames come from our decoder, on both sides without JPEG.
+- Batches of `qwen2_5_vl` are right within one task only.
 - White space at the ends of an answer is kept by the wrappers and stripped by us.
 - `llava_hf` applies no stop strings, takes one question at a time, and answers about videos without them.
 
@@ -295,6 +296,24 @@ def test_the_wrapper_of_qwen_is_blind_to_containers_it_does_not_know(
     request = SimpleNamespace(args=(doc["text"], {"max_new_tokens": 4}, questions.doc_to_visual, 0, "asked", "test"))
     [seen] = given(wrapper.model, lambda: wrapper.generate_until([request]))
     assert "pixel_values_videos" not in seen
+
+
+def test_the_wrapper_of_qwen_shows_a_batch_the_pictures_of_its_first_task(
+    decord: None, qwen: Path, questions: Questions
+) -> None:
+    """Questions of several tasks that end alike come in one batch; so it must not have batches across tasks."""
+    wrapper = qwen_wrapper(qwen, questions, batch_size=2)
+    wrapper.task_dict = {"asked": questions.dataset, "other": {"test": questions.docs[::-1]}}
+    shown: list[Any] = []
+
+    def look(doc: dict[str, Any]) -> list[Any]:
+        shown.append(doc)
+        return questions.doc_to_visual(doc)
+
+    text, ends = questions.docs[0]["text"], {"max_new_tokens": 1}
+    asked = [SimpleNamespace(args=(text, ends, look, 0, task, "test")) for task in ("asked", "other")]
+    wrapper.generate_until(asked)
+    assert shown == [questions.docs[0], questions.docs[0]]
 
 
 def test_llava_answers_as_its_wrapper_does(
