@@ -88,4 +88,5 @@ def test_loaders_prepare_the_next_step_while_this_one_computes(
     monkeypatch.setattr(VideoTrainer, "training_step", slowly)
     found = lines(run_train("run", "--workers", "1"))
     assert found[0]["seconds"]["data"] > 0.4
-    assert sum(line["seconds"]["data"] for line in found[1:]) < 0.4
+    # one after the other it would be 0.4 s a step at the least
+    assert sum(line["seconds"]["data"] for line in found[1:]) < 0.2 * len(found[1:])
