@@ -14,28 +14,24 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from workflow_scripts.figures.marks import SEED, seed_handle, seed_values, shown
+from workflow_scripts.figures.panels import around_base, benchmark_panels
 from workflow_scripts.figures.save import save_figure
 from workflow_scripts.figures.selection import Selection, add_arguments, select
 from workflow_scripts.figures.style import (
     BLACK,
     BLUE,
-    DOUBLE_IN,
     GREEN,
     GREY,
     PURPLE,
     SMALL_PT,
     SUITE_COLOUR,
     VERMILION,
-    benchmark_label,
     model_label,
-    new_figure,
     uniform_frames,
 )
 from workflow_scripts.settings import InputError
 from workflow_scripts.settings.cli import run
 
-PANEL_HEIGHT_IN = 1.5
-COLUMNS = 4
 BASE_LINE, BLIND_LINE = (0, (5, 2)), (0, (1, 1.5))
 MODEL_STYLE = ((None, "o", "-"), (GREEN, "^", "--"), (PURPLE, "D", "-."), (BLUE, "v", ":"), (VERMILION, "P", "-"))
 KEPT = ["model", "allocation", "frames", "suite", "benchmark", "metric", "base", "tuned", "low", "high", "n_questions"]
@@ -50,11 +46,8 @@ def main() -> None:
 
 
 def drawn(selection: Selection) -> pd.DataFrame:
-    """What is drawn: `low` and `high` are the interval of the change, put around the tuned score."""
-    table = in_frames(selection, selection.benchmarks)
-    table["low"], table["high"] = table["base"] + table["ci_low"], table["base"] + table["ci_high"]
-    for column in selection.seed_columns:
-        table[column] = table["base"] + table[column]
+    """What is drawn, as scores."""
+    table = around_base(in_frames(selection, selection.benchmarks), selection.seed_columns)
     return table[[*KEPT, "blind", "n_seeds", *selection.seed_columns]].sort_values(["model", "benchmark", "frames"])
 
 
@@ -72,20 +65,7 @@ def in_frames(selection: Selection, benchmarks: Sequence[str]) -> pd.DataFrame:
 
 def draw(selection: Selection) -> Figure:
     """A row of panels a suite."""
-    table = drawn(selection)
-    names = selection.benchmarks
-    rows = -(-len(names) // COLUMNS)
-    figure = new_figure(DOUBLE_IN, 0.55 + PANEL_HEIGHT_IN * rows)
-    panels = figure.subplots(rows, min(COLUMNS, len(names)), squeeze=False)
-    for axes in panels.flat[len(names) :]:
-        axes.set_visible(False)
-    for axes, name in zip(panels.flat, names, strict=False):
-        _panel(axes, table[table["benchmark"] == name], selection)
-        axes.set_title(f"{benchmark_label(name)} (n = {selection.questions(name):,})")
-    figure.supxlabel(f"training frames (log scale); {selection.held_text}", fontsize=7.5)
-    figure.supylabel("score (% of maximum)", fontsize=7.5)
-    figure.legend(handles=_legend(selection), loc="outside upper center", ncols=7, columnspacing=1.4)
-    return figure
+    return benchmark_panels(selection, drawn(selection), _panel, _legend, "training frames (log scale)")
 
 
 def _panel(axes: Axes, table: pd.DataFrame, selection: Selection) -> None:

@@ -14,24 +14,20 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from workflow_scripts.figures.marks import SEED, seed_handle, seed_values, shown
+from workflow_scripts.figures.panels import around_base, benchmark_panels
 from workflow_scripts.figures.save import save_figure
 from workflow_scripts.figures.selection import Selection, add_arguments, select
 from workflow_scripts.figures.style import (
-    DOUBLE_IN,
     GREY,
     SMALL_PT,
     SUITE_COLOUR,
     allocation_label,
-    benchmark_label,
     mark,
     model_label,
-    new_figure,
 )
 from workflow_scripts.settings import InputError
 from workflow_scripts.settings.cli import run
 
-PANEL_HEIGHT_IN = 1.5
-COLUMNS = 4
 BASE_LOOK: dict[str, Any] = {
     "color": GREY,
     "linestyle": (0, (5, 2)),
@@ -52,15 +48,13 @@ def main() -> None:
 
 
 def drawn(selection: Selection) -> pd.DataFrame:
-    """What is drawn: `low` and `high` are the interval of the change, put around the tuned score."""
+    """What is drawn, as scores."""
     table = selection.changes[selection.changes["benchmark"].isin(selection.benchmarks)].copy()
     if table["size_b"].nunique() < len(selection.models):
         raise InputError(
             f"models {', '.join(selection.models)}: two have the same size_b; figure scale expects one each"
         )
-    table["low"], table["high"] = table["base"] + table["ci_low"], table["base"] + table["ci_high"]
-    for column in selection.seed_columns:
-        table[column] = table["base"] + table[column]
+    table = around_base(table, selection.seed_columns)
     return table[[*KEPT, "blind", "n_seeds", *selection.seed_columns]].sort_values(
         ["benchmark", "allocation", "size_b"]
     )
@@ -68,20 +62,7 @@ def drawn(selection: Selection) -> pd.DataFrame:
 
 def draw(selection: Selection) -> Figure:
     """A row of panels a suite."""
-    table = drawn(selection)
-    names = selection.benchmarks
-    rows = -(-len(names) // COLUMNS)
-    figure = new_figure(DOUBLE_IN, 0.55 + PANEL_HEIGHT_IN * rows)
-    panels = figure.subplots(rows, min(COLUMNS, len(names)), squeeze=False)
-    for axes in panels.flat[len(names) :]:
-        axes.set_visible(False)
-    for axes, name in zip(panels.flat, names, strict=False):
-        _panel(axes, table[table["benchmark"] == name], selection)
-        axes.set_title(f"{benchmark_label(name)} (n = {selection.questions(name):,})")
-    figure.supxlabel(f"model, by its parameters (log scale); {selection.held_text}", fontsize=7.5)
-    figure.supylabel("score (% of maximum)", fontsize=7.5)
-    figure.legend(handles=_legend(selection), loc="outside upper center", ncols=6, columnspacing=1.4)
-    return figure
+    return benchmark_panels(selection, drawn(selection), _panel, _legend, "model, by its parameters (log scale)")
 
 
 def _panel(axes: Axes, table: pd.DataFrame, selection: Selection) -> None:
