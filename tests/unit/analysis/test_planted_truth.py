@@ -25,6 +25,7 @@ from workflow_scripts.analysis.resampling import (
 )
 
 Array = NDArray[np.float64]
+pytestmark = pytest.mark.slow
 RESAMPLES = 500
 EASIEST, HARDEST = 0.25, 0.6
 MOMENTS = (EASIEST + HARDEST) / 2, (HARDEST - EASIEST) ** 2 / 12  # of a cluster's probability of a right answer
