@@ -27,6 +27,9 @@ RUN = f"{RESULTS}/finetuning/full/{MODEL}/{ALLOCATION}/seed-1"
 PATIENCE = float(os.environ.get("SLURM_TEST_PATIENCE", "240"))
 """Seconds that anything may take; more on a busy machine."""
 
+lane = pytest.mark.xdist_group
+"""Tests of one lane run one after the other. The lanes, as many as run.sh has workers, take about equally long."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not ROOT:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import PATIENCE, ROOT, Study, field, slurm, until
+from .conftest import PATIENCE, ROOT, Study, field, lane, slurm, until
 
 LIMIT_SPARE = 15
 
@@ -32,6 +32,7 @@ def moment() -> int:
     return step
 
 
+@lane("nodes")
 def test_undisturbed_with_its_resources_as_slurm_saw_them(study: Study, whole: Study) -> None:
     study.start("--set-resources", "train:gpu_model=a100")
     job = study.job()
@@ -46,13 +47,16 @@ def test_undisturbed_with_its_resources_as_slurm_saw_them(study: Study, whole: S
     assert study.lease()["job"] == job
 
 
+@lane("snakemake")
 def test_killed_at_a_random_step(study: Study, whole: Study) -> None:
     study.start()
     os.kill(study.wait_for_steps(moment()), signal.SIGKILL)
     same(study, whole)
     assert len(study.jobs()) == 2
+    assert "was killed or lost its machine" in study.said
 
 
+@lane("signals")
 def test_scancel(study: Study, whole: Study) -> None:
     study.start()
     study.wait_for_steps(moment())
@@ -62,6 +66,20 @@ def test_scancel(study: Study, whole: Study) -> None:
     assert len(study.jobs()) == 2
 
 
+@lane("signals")
+def test_usr1(study: Study, whole: Study) -> None:
+    """What `sbatch --signal=USR1@600` sends, to the same processes: the run saves and queues itself again."""
+    study.start("--retries", "0")
+    study.wait_for_steps(moment())
+    job = study.job()
+    slurm("scancel", "--signal=USR1", job)
+    until(lambda: "stopped: SIGUSR1 at step" in study.said, "a saved checkpoint")
+    until(lambda: field(job, "Restarts") == "1", "the job in the queue again")
+    same(study, whole)
+    assert study.jobs() == [job]
+
+
+@lane("time limit")
 def test_time_limit(study: Study, whole: Study) -> None:
     """The run saves before its limit and queues itself again, without costing one of Snakemake's attempts."""
     minutes = math.ceil(PATIENCE / 120)
@@ -82,12 +100,17 @@ def test_time_limit(study: Study, whole: Study) -> None:
 def node() -> Iterator[str]:
     """The node of the tests that lose one; its daemon is started again."""
     yield "n3"
-    if "n3" not in slurm("sinfo", "-h", "-t", "idle,alloc,mix", "-o", "%n"):
-        subprocess.run(["slurmd", "-N", "n3"], check=False)
-        until(lambda: "n3" in slurm("sinfo", "-h", "-t", "idle,alloc,mix", "-o", "%n"), "node n3 up")
+    if not works("n3"):
+        subprocess.run(["slurmd", "-N", "n3"], check=True)
+        until(lambda: works("n3"), "node n3 up")
 
 
-@pytest.mark.xdist_group("n3")
+def works(node: str) -> bool:
+    """Whether a node takes jobs."""
+    return node in slurm("sinfo", "-h", "-N", "-t", "idle,alloc,mix", "-o", "%N").split()
+
+
+@lane("n3")
 def test_node_daemon_killed(study: Study, whole: Study, node: str) -> None:
     """SLURM starts the job on another node while the processes on the lost one live: they save and end."""
     study.start("--retries", "0", exclude="n1,n2")
@@ -104,7 +127,7 @@ def test_node_daemon_killed(study: Study, whole: Study, node: str) -> None:
     assert study.lease()["pid"] != orphan
 
 
-@pytest.mark.xdist_group("n3")
+@lane("n3")
 def test_preempted(study: Study, whole: Study, node: str) -> None:
     study.start("--retries", "0", exclude="n1,n2")
     study.wait_for_steps(moment())
@@ -115,6 +138,7 @@ def test_preempted(study: Study, whole: Study, node: str) -> None:
     assert study.jobs() == [job]
 
 
+@lane("snakemake")
 def test_snakemake_killed_and_started_again_while_the_job_runs(study: Study, whole: Study) -> None:
     """The second job gives its place back until the first has ended, and then has nothing to train."""
     snakemake = study.start()
@@ -145,6 +169,7 @@ def small_disk(study: Study) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@lane("time limit")
 def test_disk_full_in_a_checkpoint(study: Study, whole: Study, small_disk: Path) -> None:
     study.start("--retries", "0")
     assert study.finish() == 1

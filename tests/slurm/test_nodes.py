@@ -2,10 +2,11 @@
 
 import pytest
 
-from .conftest import MODEL, RESULTS, RUN, Study, field
+from .conftest import MODEL, RESULTS, RUN, Study, field, lane
 from .make_run import write_spec
 
 
+@lane("nodes")
 def test_zero2_over_two_nodes_has_the_losses_of_one_process(
     study: Study, whole: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:
