@@ -8,13 +8,12 @@ under them the difference between the most and the fewest frames, in evaluation 
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -28,20 +27,9 @@ from workflow_scripts.settings.cli import run
 
 ROW_IN = 0.33
 GAP = 0.18
-SCORES, CHANGES = colormaps["Blues"], colormaps["PuOr"]
 PALEST, DARKEST = 0.02, 0.5
 STRONGEST = 0.32
-"""How far a change's colour goes from the middle of its map, in which black text is readable."""
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number of a map with its interval; `found`: it differs from 0 after Holm's correction."""
-
-    value: float
-    low: float
-    high: float
-    found: bool = False
+"""How far a change's colour goes from the middle of its map."""
 
 
 def main() -> None:
@@ -60,6 +48,8 @@ def drawn(selection: Selection, path: Path) -> pd.DataFrame:
     effect of evaluation), value, low, high, p_holm, mdd, n_questions, n_seeds, seed_<s>: each seed's value."""
     if len(selection.models) > 1:
         raise InputError(f"models {', '.join(selection.models)}; the map is of one model, expected one")
+    if "video" not in selection.suites:
+        raise InputError("deltas: no row of the video suite; the map expects it")
     rows: list[dict[str, Any]] = []
     whole = selection.changes[selection.changes["benchmark"] == selection.changes["suite"]]
     references = selection.references[selection.references["benchmark"] == selection.references["suite"]]
@@ -105,72 +95,70 @@ def draw(selection: Selection, table: pd.DataFrame) -> Figure:
     """Two maps above one another on common columns: evaluation frames, their difference, images."""
     frames = sorted({int(count) for count in table["frames"].dropna()})
     budgets = [str(uniform_frames(name)) for name in selection.allocations]
-    ends = f"{frames[-1]} \N{MINUS SIGN} {frames[0]}"
-    columns: dict[Any, float] = {count: at for at, count in enumerate(frames)}
-    columns |= {"difference": len(frames) + GAP, "image": len(frames) + 1 + 2 * GAP}
-    scored = ["blind", "base", *budgets]
-    figure = new_figure(DOUBLE_IN, 1.3 + ROW_IN * (len(scored) + len(budgets) + 1 + GAP))
-    above, below = figure.subplots(2, 1, height_ratios=[len(scored), len(budgets) + 1 + GAP])
-    scores, changes = (table[table["map"] == kind] for kind in ("score", "change"))
-    largest = float(table.loc[table["map"] != "score", "value"].abs().max())
-    diverging = Normalize(-largest / STRONGEST / 2, largest / STRONGEST / 2)
-    for suite in selection.suites:
-        values = scores.loc[(scores["suite"] == suite) & (scores["row"] != "blind"), "value"]
-        low, span = float(values.min()), max(float(values.max() - values.min()), 1.0)
-        for row in scores[scores["suite"] == suite].to_dict("records"):
-            share = min(max((row["value"] - low) / span, 0.0), 1.0)
-            colour = SCORES(PALEST + (DARKEST - PALEST) * share) if row["row"] != "blind" else "white"
-            _cell(above, columns[_column(row)], scored.index(row["row"]), _of(row), colour, signed=False)
-    for row in table[table["map"] == "evaluation"].to_dict("records"):
-        colour = CHANGES(diverging(row["value"]))
-        _cell(above, columns["difference"], scored.index(row["row"]), _of(row), colour, signed=True)
-    for row in changes.to_dict("records"):
-        colour = CHANGES(diverging(row["value"]))
-        _cell(below, columns[_column(row)], budgets.index(row["row"]), _of(row), colour, signed=True)
-    for row in table[table["map"] == "training"].to_dict("records"):
-        colour = CHANGES(diverging(row["value"]))
-        _cell(below, columns[_column(row)], len(budgets) + GAP, _of(row), colour, signed=True)
-    spread = f"{budgets[-1]} \N{MINUS SIGN} {budgets[0]}"
-    _axes(above, columns, ends, dict(enumerate(scored)), "score (% of maximum)")
-    below_rows: dict[float, str] = {**dict(enumerate(budgets)), len(budgets) + GAP: spread}
-    _axes(below, columns, "", below_rows, "change against the base with the same evaluation frames (points of 100)")
-    questions = {suite: selection.questions(suite) for suite in selection.suites}
-    above.set_xlabel("")
-    counted = ", ".join(f"{suite} n = {count:,}" for suite, count in questions.items())
-    figure.supxlabel(
-        f"evaluation frames of the video suite; image suite\n{model_label(selection.models[0])}, "
-        f"{selection.seeds_text}, {counted}",
-        fontsize=7.5,
-    )
+    margins = list(table.loc[table["map"] == "training", "row"].drop_duplicates())
+    columns = {str(count): float(at) for at, count in enumerate(frames)}
+    if (table["map"] == "evaluation").any():
+        columns[f"{frames[-1]}-{frames[0]}"] = len(frames) + GAP
+    if "image" in selection.suites:
+        columns["image"] = max(columns.values()) + 1 + GAP
+    references = [name for name in ("blind", "base") if name in set(table["row"])]
+    scored = {name: float(at) for at, name in enumerate(references + budgets)}
+    changed = {name: float(at) for at, name in enumerate(budgets)}
+    changed |= {name: len(budgets) + GAP for name in margins}
+    figure = new_figure(DOUBLE_IN, 1.3 + ROW_IN * (len(scored) + len(changed) + GAP))
+    above, below = figure.subplots(2, 1, height_ratios=[len(scored), len(changed) + GAP])
+    shades = _shades(table)
+    for row in table.to_dict("records"):
+        axes, rows = (above, scored) if row["map"] in ("score", "evaluation") else (below, changed)
+        shade = shades[row["suite"] if row["map"] == "score" else "change"]
+        colour = "white" if row["row"] == "blind" else shade.to_rgba(row["value"])
+        across = f"{frames[-1]}-{frames[0]}" if row["map"] == "evaluation" else _column(row)
+        _cell(axes, columns[across], rows[row["row"]], row, colour)
+    _axes(above, columns, scored, "score (% of maximum)")
+    _axes(below, columns, changed, "change against the base with the same evaluation frames (points of 100)")
+    counted = ", ".join(f"{suite} n = {selection.questions(suite):,}" for suite in selection.suites)
+    across = "evaluation frames of the video suite" + ("; image suite" if "image" in columns else "")
+    figure.supxlabel(f"{across}\n{model_label(selection.models[0])}, {selection.seeds_text}, {counted}", fontsize=7.5)
     figure.supylabel("training frames", fontsize=7.5)
     return figure
 
 
-def _column(row: Mapping[Any, Any]) -> Any:
-    return "image" if row["suite"] == "image" else int(row["frames"])
+def _column(row: Mapping[Any, Any]) -> str:
+    return "image" if row["suite"] == "image" else str(int(row["frames"]))
 
 
-def _of(row: Mapping[Any, Any]) -> Cell:
-    return Cell(row["value"], row["low"], row["high"], row["p_holm"] < 0.05)
+def _shades(table: pd.DataFrame) -> dict[str, ScalarMappable]:
+    """From values to colours on which black text is readable: of each suite's scores, and of all changes around 0."""
+    scores = table[(table["map"] == "score") & (table["row"] != "blind")]
+    shades = {}
+    for suite, values in scores.groupby("suite")["value"]:
+        low, span = float(values.min()), max(float(values.max() - values.min()), 1.0)
+        unit = span / (DARKEST - PALEST)
+        shades[str(suite)] = ScalarMappable(Normalize(low - PALEST * unit, low + (1 - PALEST) * unit), "Blues")
+    largest = max(float(table.loc[table["map"] != "score", "value"].abs().max()), 1.0) / STRONGEST / 2
+    return shades | {"change": ScalarMappable(Normalize(-largest, largest), "PuOr")}
 
 
-def _cell(axes: Axes, x: float, y: float, cell: Cell, colour: Any, signed: bool) -> None:
-    """A coloured box with the number, bold where found, and its interval below."""
+def _cell(axes: Axes, x: float, y: float, row: Mapping[Any, Any], colour: Any) -> None:
+    """A coloured box with the number, bold where it differs from 0 after Holm's correction, and its interval below."""
     axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=colour, edgecolor="white", linewidth=1.2))
-    sign = "+" if signed else ""
-    value, low, high = (
-        f"{number:{sign}.1f}".replace("-", "\N{MINUS SIGN}") for number in (cell.value, cell.low, cell.high)
-    )
-    axes.text(x, y - 0.19, value, ha="center", va="center", fontsize=8, fontweight="bold" if cell.found else "normal")
+    value, low, high = (_number(row[key], row["map"] != "score") for key in ("value", "low", "high"))
+    weight = "bold" if row["p_holm"] < 0.05 else "normal"
+    axes.text(x, y - 0.19, value, ha="center", va="center", fontsize=8, fontweight=weight)
     axes.text(x, y + 0.22, f"[{low}, {high}]", ha="center", va="center", fontsize=SMALL_PT)
 
 
-def _axes(axes: Axes, columns: Mapping[Any, float], ends: str, rows: Mapping[float, str], title: str) -> None:
-    named = {at: str(name) if name != "difference" else ends for name, at in columns.items()}
-    axes.set_xticks(list(named), list(named.values()))
-    axes.set_yticks(list(rows), list(rows.values()))
+def _number(value: float, signed: bool) -> str:
+    text = f"{value:+.1f}" if signed else f"{value:.1f}"
+    return "0.0" if text[1:] == "0.0" else text.replace("-", "\N{MINUS SIGN}")
+
+
+def _axes(axes: Axes, columns: Mapping[str, float], rows: Mapping[str, float], title: str) -> None:
+    named = [[name.replace("-", " \N{MINUS SIGN} ") for name in side] for side in (columns, rows)]
+    axes.set_xticks(list(columns.values()), named[0])
+    axes.set_yticks(list(rows.values()), named[1])
     axes.set_xlim(-0.52, max(columns.values()) + 0.52)
-    axes.set_ylim(max(rows) + 0.52, -0.52)
+    axes.set_ylim(max(rows.values()) + 0.52, -0.52)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     axes.set_title(title, loc="left")
