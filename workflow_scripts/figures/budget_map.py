@@ -115,7 +115,9 @@ def draw(selection: Selection, table: pd.DataFrame) -> Figure:
         across = f"{frames[-1]}-{frames[0]}" if row["map"] == "evaluation" else _column(row)
         _cell(axes, columns[across], rows[row["row"]], row, colour)
     _axes(above, columns, scored, "score (% of maximum)")
-    _axes(below, columns, changed, "change against the base with the same evaluation frames (points of 100)")
+    plain = {name: at for name, at in columns.items() if "-" not in name}
+    _axes(below, plain, changed, "change against the base with the same evaluation frames (points of 100)")
+    below.set_xlim(above.get_xlim())
     counted = ", ".join(f"{suite} n = {selection.questions(suite):,}" for suite in selection.suites)
     across = "evaluation frames of the video suite" + ("; image suite" if "image" in columns else "")
     figure.supxlabel(f"{across}\n{model_label(selection.models[0])}, {selection.seeds_text}, {counted}", fontsize=7.5)
