@@ -12,8 +12,8 @@ UV := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' envs/requirements.txt)
 .PHONY: help setup demo demo-full test test-slurm lint unit smoke benchmark clean lock
 
 help:
-	@echo "make demo       the miniature study, to its report (15 minutes on two cores)"
-	@echo "make demo-full  every family and size, three seeds (up to 3 hours)"
+	@echo "make demo       the miniature study, to its report (10 minutes on two cores)"
+	@echo "make demo-full  every family and size, three seeds (an hour)"
 	@echo "make test       lint, unit tests, and the smoke study"
 	@echo "make test-slurm the tests on a SLURM of three nodes, which it starts on this machine (root, Debian or Ubuntu)"
 	@echo "make lint       format, style and types"
