@@ -6,6 +6,7 @@ All tests here are skipped, and say so, where there is no such SLURM (`make test
 import fcntl
 import json
 import os
+import random
 import shutil
 import signal
 import subprocess
@@ -26,9 +27,6 @@ RESULTS = "results/faults"
 RUN = f"{RESULTS}/finetuning/full/{MODEL}/{ALLOCATION}/seed-1"
 PATIENCE = float(os.environ.get("SLURM_TEST_PATIENCE", "240"))
 """Seconds that anything may take; more on a busy machine."""
-
-lane = pytest.mark.xdist_group
-"""Tests of one lane run one after the other. The lanes, as many as run.sh has workers, take about equally long."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,6 +58,7 @@ class Study:
         self.overlay = overlay
         self.run = folder / RUN
         self.process: subprocess.Popen[str] | None = None
+        self.kept: list[str] = []
 
     def command(self, *flags: str) -> list[str]:
         (self.folder / "overlay.yaml").write_text(yaml.safe_dump(self.overlay))
@@ -117,7 +116,13 @@ class Study:
     def wait_for_steps(self, count: int) -> int:
         """Wait until so many steps are done and a checkpoint is there; gives the process that trains."""
         until(lambda: self.steps() >= count and list(self.run.glob("checkpoints/*/checkpoint-*")), f"{count} steps")
+        self.note_kept()
         return int(self.lease()["pid"])
+
+    def note_kept(self) -> None:
+        """Note the steps that are in a checkpoint, by their lines in the log, which say how long each took."""
+        last = max(int(path.name.rpartition("-")[2]) for path in self.run.glob("checkpoints/*/checkpoint-*"))
+        self.kept = next(self.run.glob("checkpoints/*/log.jsonl")).read_text().splitlines()[:last]
 
     def lease(self) -> dict[str, Any]:
         """Who holds the run's lease."""
@@ -131,8 +136,23 @@ class Study:
     def losses(self) -> list[float]:
         return [json.loads(line)["loss"] for line in (self.run / "log.jsonl").read_text().splitlines()]
 
+    def ends_as(self, whole: "Study") -> None:
+        """Assert that the run ended as the undisturbed one, with its weights, and did no step again that was kept."""
+        assert self.finish() == 0, self.said[-3000:]
+        assert (self.run / "log.jsonl").read_text().splitlines()[: len(self.kept)] == self.kept
+        assert self.samples() == whole.samples()
+        assert self.weights() == whole.weights()
+        assert not list(self.run.glob("checkpoints/*/checkpoint-*"))
+
     def samples(self) -> list[list[str]]:
         return [json.loads(line)["sample_ids"] for line in (self.run / "log.jsonl").read_text().splitlines()]
+
+
+def moment() -> int:
+    """A step at random, early enough that the run does not end before it is disturbed."""
+    step = random.randint(3, 15)
+    print(f"disturbed after step {step}")
+    return step
 
 
 def field(job: str, name: str) -> str:

@@ -32,8 +32,10 @@ bash tests/slurm/up.sh "$ROOT" 9>&-
 . "$ROOT/env.sh"
 rm -rf "$ROOT"/{template,test_}*
 export OMP_NUM_THREADS=1
-# in the background, or a signal would be heard only after the last test
-.venv/bin/pytest -q -rs -n 6 --dist loadgroup --max-worker-restart 0 --durations 15 "$@" tests/slurm 9>&- &
+# A worker a file: they wait more than they compute, and the tests of a file may share a node. In the background, or a
+# signal would be heard only after the last test.
+workers=$(find tests/slurm -name 'test_*.py' | wc -l)
+.venv/bin/pytest -q -rs -n "$workers" --dist loadfile --max-worker-restart 0 --durations 15 "$@" tests/slurm 9>&- &
 tests=$!
 wait "$tests"
 tests=

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, lane, slurm
+from .conftest import ROOT, slurm
 
 HERE = Path(__file__).parent
 FILES = ("slurm.conf", "gres.conf", "cgroup.conf")
@@ -19,7 +19,6 @@ def state() -> object:
     return controller, links, slurm("sinfo", "-h", "-p", "gpu", "-o", "%D"), sorted(os.listdir("/etc/slurm"))
 
 
-@lane("study")
 @pytest.mark.parametrize(
     ("configuration", "reason"),
     [

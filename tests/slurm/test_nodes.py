@@ -1,28 +1,52 @@
-"""One run over two nodes, by srun and torchrun, with DeepSpeed ZeRO-2 over gloo."""
+"""A run loses its node, to a failure or to another job."""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from .conftest import MODEL, RESULTS, RUN, Study, field, lane
-from .make_run import write_spec
+from .conftest import ROOT, Study, field, moment, slurm, until
 
 
-@lane("nodes")
-def test_zero2_over_two_nodes_has_the_losses_of_one_process(
-    study: Study, whole: Study, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
-    recipe = study.overlay["recipes"]["full"]
-    recipe["deepspeed"] = "zero2"
-    model = study.overlay["models"][MODEL]
-    write_spec(study.folder, RESULTS, RUN, {**model, "name": MODEL}, {**recipe, "name": "full"})
-    # Only in what the job asks for is the model one of 10^10 parameters: over two GPUs of 180 GB, one a node.
-    model["size_b"] = 10.0
-    study.overlay["compute"] |= {"gpu_memory_gb": 180, "gpus_per_node": 1}
-    study.start("--retries", "0")
+@pytest.fixture
+def node() -> Iterator[str]:
+    """The node of the tests that lose one; its daemon is started again."""
+    yield "n3"
+    if not works("n3"):
+        subprocess.run(["slurmd", "-N", "n3"], check=True)
+        until(lambda: works("n3"), "node n3 up")
+
+
+def works(node: str) -> bool:
+    """Whether a node takes jobs."""
+    return node in slurm("sinfo", "-h", "-N", "-t", "idle,alloc,mix", "-o", "%N").split()
+
+
+def test_node_daemon_killed(study: Study, whole: Study, node: str) -> None:
+    """SLURM starts the job on another node while the processes on the lost one live: they save and end."""
+    study.start("--retries", "0", exclude="n1,n2")
+    orphan = study.wait_for_steps(3)
     job = study.job()
-    assert study.finish() == 0, study.said[-3000:]
-    assert field(job, "NumNodes") == "2"
-    assert field(job, "TresPerJob") == "gres:gpu:2"
-    # each step's samples are listed process by process
-    assert list(map(sorted, study.samples())) == list(map(sorted, whole.samples()))
-    assert study.losses() == pytest.approx(whole.losses(), rel=1e-4)
+    os.kill(orphan, signal.SIGSTOP)
+    os.kill(int(Path(ROOT, "run", f"slurmd.{node}.pid").read_text()), signal.SIGKILL)
+    until(lambda: field(job, "JobState") == "PENDING", "the job in the queue again")
+    slurm("scontrol", "update", f"JobId={job}", "ExcNodeList=")
+    until(lambda: list(study.run.glob("checkpoints/*/lease-*.wanted")), "a second start that waits")
+    os.kill(orphan, signal.SIGCONT)
+    study.ends_as(whole)
+    assert study.jobs() == [job]
+    assert study.lease()["pid"] != orphan
+
+
+def test_preempted(study: Study, whole: Study, node: str) -> None:
+    study.start("--retries", "0", exclude="n1,n2")
+    study.wait_for_steps(moment())
+    job = study.job()
+    slurm("sbatch", "-p", "urgent", "--nodelist", node, "--exclusive", "-o", "/dev/null", "--wrap", "sleep 3")
+    until(lambda: "stopped: SIGTERM at step" in study.said, "a saved checkpoint")
+    until(lambda: field(job, "Restarts") == "1", "the job in the queue again")
+    study.ends_as(whole)
+    assert study.jobs() == [job]

@@ -7,13 +7,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from .conftest import PATIENCE, REPOSITORY, ROOT, SNAKEMAKE, field, lane
+from .conftest import PATIENCE, REPOSITORY, ROOT, SNAKEMAKE, field
 
 SUBJECT = "full/qwen2.5-vl-7b/uniform-8/seed-1"
 FILES = ["config.yaml", "presets/miniature.yaml", "presets/smoke.yaml", "tests/slurm/overlay.yaml"]
 
 
-@lane("study")
 def test_the_smoke_study() -> None:
     folder = Path(ROOT) / "test_smoke"
     shutil.rmtree(folder, ignore_errors=True)
