@@ -12,7 +12,7 @@ VIEWS = ("integer_rate", "constant", "total-{}")
     ("study", "presets", "seeds", "frames", "total"),
     [
         ("paper", ("confounders",), 3, 64, 8 * 128 * 28 * 28),
-        ("miniature", ("miniature", "miniature-confounders"), 1, 16, 8 * 64 * 64),
+        ("miniature", ("miniature", "miniature-confounders"), 1, 16, 16 * 64 * 64),
     ],
 )
 def test_the_sweep_is_planned_in_four_recipes(
