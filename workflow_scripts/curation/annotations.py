@@ -2,9 +2,7 @@
 
 A record is `{"id", "conversations": [{"from": "human"|"gpt", "value"}, ...], "data_source", "video"}`. In the first
 human turn a placeholder stands for the video; it is removed here and put back by whoever builds model inputs.
-
-`validate` says what a good record is. `read_file` has a fast way, which may only accept what `validate` accepts, to the
-same record; whatever it does not accept goes to `validate`, which decides and says why.
+`validate` says what a good record is.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
@@ -26,11 +24,9 @@ CHUNK = 4 << 20
 LONGEST_RECORD = 64 << 20
 _SPACE = " \t\r\n"
 _AFTER_VALUE = tuple(_SPACE + ",]")
-_PLACEHOLDER = re.compile(r"<(?:image|video)>[ \t]*\n?")
+PLACEHOLDER = re.compile(r"<(?:image|video)>[ \t]*\n?")
 _OPTION = re.compile(r"\(?([A-Z])[.)]\s+(\S.*)")
-_OPTION_START = re.compile(r"^[ \t]*\(?([A-Z])[.)][ \t]+[^\s]", re.MULTILINE)
 _ANSWER = re.compile(r"\(?([A-Z])(?:[.):]\s*(.*))?", re.DOTALL)
-_BETWEEN = re.compile(rb"[\s,]*")
 
 
 class MalformedRecord(ValueError):
@@ -45,30 +41,6 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     turns: tuple[tuple[str, str], ...]  # (question, answer), without placeholder
 
 
-class Located(NamedTuple):
-    """An element of an annotation file: a record, or what is wrong with it, and its bytes in the file."""
-
-    record: Record | MalformedRecord
-    video: str  # as the element names it; empty where it does not
-    start: int
-    length: int
-
-
-class _Turn(msgspec.Struct, gc=False):
-    speaker: Literal["human", "gpt"] = msgspec.field(name="from")
-    value: str
-
-
-class _Found(msgspec.Struct, gc=False):
-    id: str | int
-    video: str
-    conversations: list[_Turn]
-
-
-_ELEMENTS = msgspec.json.Decoder(list[msgspec.Raw])
-_ELEMENT = msgspec.json.Decoder(_Found)
-
-
 @dataclass(frozen=True, slots=True)
 class MultipleChoice:
     """One multiple-choice turn, taken apart."""
@@ -79,83 +51,9 @@ class MultipleChoice:
     phrasing: Literal["letter_and_option", "letter", "other"]
 
 
-def read_file(path: Path, data: bytes, format: Format) -> Iterator[Located]:
-    """All elements of an annotation file, in order.
-
-    path: the file, for messages and for reading again what is unusual. data: its bytes. Raises InputError naming the
-    file and the place where it is not a JSON array.
-    """
-    try:
-        elements = _ELEMENTS.decode(data)
-    except (msgspec.DecodeError, RecursionError):
-        for value, start, length in stream_array(path):
-            yield _judge(value, start, length, format)
-        return
-    decode, between, new = _ELEMENT.decode, _BETWEEN.match, tuple.__new__
-    start, end, choices = 0, data.index(b"[") + 1, format == "multiple_choice"
-    for element in elements:
-        start = between(data, end).end()  # type: ignore[union-attr]
-        length = len(memoryview(element))
-        end = start + length
-        try:
-            found = decode(element)
-            record = _accept(found, choices)
-        except (msgspec.DecodeError, MalformedRecord, UnicodeError):
-            record = None
-        if record is None:
-            yield _judge(json.loads(bytes(element)), start, length, format)
-        else:
-            yield new(Located, (record, found.video, start, length))  # what Located() does, in half the time
-
-
 def read_record(data: bytes, format: Format) -> Record:
     """The record in these bytes of an annotation file. Raises ValueError where they hold no good record."""
     return validate(json.loads(data), format)
-
-
-def _judge(value: Any, start: int, length: int, format: Format) -> Located:
-    named = value.get("video") if isinstance(value, dict) else None
-    video = named if isinstance(named, str) else ""
-    try:
-        return Located(validate(value, format), video, start, length)
-    except MalformedRecord as error:
-        return Located(error, video, start, length)
-
-
-def _accept(found: _Found, choices: bool) -> Record | None:
-    """The record where it is plainly good, else None."""
-    video, turns = found.video, found.conversations
-    count = len(turns)
-    if not video or video[0] == "/" or ".." in video or "\x00" in video or found.id == "" or not count or count % 2:
-        return None
-    values: list[tuple[str, str]] = []
-    offered = not choices
-    for position in range(0, count, 2):
-        asked, told = turns[position], turns[position + 1]
-        if asked.speaker != "human" or told.speaker != "gpt":
-            return None
-        question, answer = asked.value, told.value.strip()
-        if question.startswith("<image>\n"):
-            question = question[8:]
-        if "<" in question:
-            question = _PLACEHOLDER.sub("", question)
-            if "<" in question and _PLACEHOLDER.search(question):
-                return None
-        question = question.strip()
-        if not question or not answer or ("<" in answer and _PLACEHOLDER.search(answer)):
-            return None
-        if choices and (_offers(question, answer) or parse_multiple_choice(question, answer)):
-            offered = True
-        values.append((question, answer))
-    return Record(str(found.id), video, tuple(values)) if offered else None
-
-
-def _offers(question: str, answer: str) -> bool:
-    """Whether the question plainly offers options and the answer plainly names one of them."""
-    options = 0
-    for letter in _OPTION_START.findall(question):
-        options += ord(letter) - ord("A") == options
-    return options > 1 and 0 <= ord(answer[0]) - ord("A") < options and (len(answer) == 1 or answer[1] in ".):")
 
 
 def stream_array(path: Path) -> Iterator[tuple[Any, int, int]]:
@@ -243,10 +141,10 @@ def validate(raw: Any, format: Format) -> Record:
         speaker = "gpt" if number % 2 else "human"
         if not isinstance(turn, dict) or turn.get("from") != speaker or not isinstance(turn.get("value"), str):
             raise MalformedRecord(f"turn {number} is not {{'from': {speaker!r}, 'value': <text>}}")
-        value = turn["value"].strip() if number % 2 else _PLACEHOLDER.sub("", turn["value"]).strip()
+        value = turn["value"].strip() if number % 2 else PLACEHOLDER.sub("", turn["value"]).strip()
         if not value:
             raise MalformedRecord(f"turn {number} is empty")
-        if _PLACEHOLDER.search(value):
+        if PLACEHOLDER.search(value):
             raise MalformedRecord(f"turn {number} is an answer that holds a placeholder for the video")
         values.append(value)
     try:

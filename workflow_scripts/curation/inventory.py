@@ -14,8 +14,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from workflow_scripts.curation.population import INDEX, read_annotations
+from workflow_scripts.curation.population import INDEX, read_annotations, uncollected
 from workflow_scripts.curation.quarantine import Row, write_quarantine
+from workflow_scripts.curation.reading import Memory
 from workflow_scripts.curation.registry import Format, registry
 from workflow_scripts.settings import InputError, cli, files
 
@@ -29,6 +30,7 @@ class Survey:
     malformed: list[Row]
 
 
+@uncollected()
 def survey(dataset: Path, subsets: list[str], seed: int) -> Survey:
     """Read the annotation files. Raises InputError naming a folder or file that is missing, empty or broken.
 
@@ -42,13 +44,14 @@ def survey(dataset: Path, subsets: list[str], seed: int) -> Survey:
     located = [(name, *_locate(dataset, name)) for name in names]
     described: list[dict[str, Any]] = []
     tables, malformed = [INDEX.empty_table()], []
-    total = sum(path.stat().st_size for _, _, paths in located for path in paths.values())
+    sizes = [path.stat().st_size for _, _, paths in located for path in paths.values()]
+    memory, total = Memory(max(sizes, default=0)), sum(sizes)
     with cli.progress(total >> 20, "MiB of annotations") as advance:
         read = 0
         for name, folder, paths in located:
             annotations = []
             for format_, path in paths.items():
-                found = read_annotations(dataset, path.relative_to(dataset).as_posix(), name, format_, seed)
+                found = read_annotations(dataset, path.relative_to(dataset).as_posix(), name, format_, seed, memory)
                 if not found.records:
                     raise InputError(f"file {path} holds no records; expected a JSON array of records")
                 annotations.append(

@@ -12,29 +12,31 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from workflow_scripts.curation.annotations import Record, read_file, read_record
+from workflow_scripts.curation import columns
+from workflow_scripts.curation.annotations import Record, read_record
 from workflow_scripts.curation.quarantine import Row
+from workflow_scripts.curation.reading import Memory, read_file
 from workflow_scripts.curation.registry import Format, registry
-from workflow_scripts.curation.sampling import Video
+from workflow_scripts.curation.sampling import Video, hasher
 from workflow_scripts.curation.sources import source
 from workflow_scripts.settings import InputError
 
-_NAME = pa.dictionary(pa.int16(), pa.string())
 INDEX = pa.schema(
     [
         ("video", pa.string()),  # relative to the data set's root
-        ("subset", _NAME),
-        ("source", _NAME),
-        ("duration", _NAME),  # bin
-        ("format", _NAME),
+        ("subset", columns.NAME),
+        ("source", columns.NAME),
+        ("duration", columns.NAME),  # bin
+        ("format", columns.NAME),
         ("records", pa.int32()),  # good records of this video in this format
-        ("file", _NAME),  # of the record that stands for the video; relative to the data set's root
+        ("file", columns.NAME),  # of the record that stands for the video; relative to the data set's root
         ("start", pa.int64()),  # its first byte in the file
         ("length", pa.int32()),  # in bytes
     ]
@@ -76,87 +78,86 @@ class Population:
     def of(cls, index: pa.Table) -> Population:
         """The population of an index, whose rows the videos' `records` name."""
         found = cls()
-        columns = [_values(index[name]) for name in ("video", "subset", "source", "duration", "format")]
-        for row, (path, subset, origin, duration, format_) in enumerate(zip(*columns, strict=True)):
+        names = ("video", "subset", "source", "duration", "format", "records")
+        for row, (path, subset, origin, duration, format_, records) in enumerate(
+            zip(*(columns.values(index[name]) for name in names), strict=True)
+        ):
             video = found.videos.get(path)
             if video is None:
-                video = found.videos[path] = Video(path, subset, origin, duration)
-            video.records[format_] = row
-        counts = index.group_by(["source", "format", "duration", "subset"]).aggregate([("records", "sum")]).to_pylist()
-        for one in counts:
-            found.records[one["source"], one["format"], one["duration"], one["subset"]] = one["records_sum"]
+                found.videos[path] = Video(path, subset, origin, duration, {format_: row})
+            else:
+                video.records[format_] = row
+            found.records[origin, format_, duration, subset] += records
         return found
 
 
-def _values(column: pa.ChunkedArray) -> list[Any]:
-    """The column's values. A dictionary's are looked up here, which is much faster than one after the other."""
-    if not pa.types.is_dictionary(column.type):
-        return column.to_numpy().tolist()
-    whole = column.unify_dictionaries().combine_chunks()
-    names = whole.dictionary.to_pylist()
-    return [names[code] for code in whole.indices.to_numpy().tolist()]
-
-
 @uncollected()
-def read_annotations(dataset: Path, name: str, subset: str, format_: Format, seed: int) -> Annotations:
+def read_annotations(
+    dataset: Path, name: str, subset: str, format_: Format, seed: int, memory: Memory | None = None
+) -> Annotations:
     """Read one annotation file. Of several records of a video, that with the smallest hash stands for it.
 
-    name: of the file, relative to the data set's root. Malformed records are set aside with file and index. Raises
-    InputError where the file is not a JSON array.
+    name: of the file, relative to the data set's root. memory: to read it into. Malformed records are set aside with
+    file and index. Raises InputError where the file is not a JSON array.
     """
     path = dataset / name
     folder = name.rpartition("/")[0]
-    data = path.read_bytes()
+    data = (memory or Memory()).load(path)
     malformed: list[Row] = []
-    held: dict[str, list[Any]] = {}  # video: hash, start, length, records
-    blake2b, prefix = hashlib.blake2b, f"{seed}\x1frecord\x1f"
-    records = 0
-    for index, (record, named, start, length) in enumerate(read_file(path, data, format_)):
-        records += 1
-        if not isinstance(record, Record):
-            detail = f"{name} record {index}: {record}"
-            malformed.append((f"{folder}/{named}" if named else "", "malformed-record", detail))
+    held: dict[str, list[Any]] = {}  # video: what is hashed, its hash once another is there, start, length, records
+    hashed, records = hasher(seed, "record"), 0
+    for run in read_file(path, data, format_):
+        if run.fault is not None:
+            named = f"{folder}/{run.videos[0]}" if run.videos[0] else ""
+            malformed.append((named, "malformed-record", f"{name} record {records}: {run.fault}"))
+            records += 1
             continue
-        text = f"{prefix}{record.id}\x1f{record.video}\x1f{record.turns[0][0]}"  # as sampling.key joins its parts
-        order = blake2b(text.encode(), digest_size=8).digest()
-        known = held.get(named)
-        if known is None:
-            held[named] = [order, start, length, 1]
-            continue
-        known[3] += 1
-        if order < known[0]:
-            known[:3] = order, start, length
-    return Annotations(
-        records, hashlib.sha256(data).hexdigest(), len(data), _index(name, folder, subset, format_, held), malformed
-    )
+        records += len(run.ids)
+        for identifier, video, question, start, length in zip(*run[:5], strict=True):
+            content = f"{identifier}\x1f{video}\x1f{question}".encode()
+            known = held.get(video)
+            if known is None:
+                held[video] = [content, None, start, length, 1]
+                continue
+            known[4] += 1
+            order = hashed(content)
+            if known[1] is None:
+                known[1] = hashed(known[0])
+            if order < known[1]:
+                known[1:4] = order, start, length
+    digest = hashlib.sha256(data).hexdigest()
+    return Annotations(records, digest, len(data), _index(name, folder, subset, format_, held), malformed)
 
 
 def _index(name: str, folder: str, subset: str, format_: Format, held: dict[str, list[Any]]) -> pa.Table:
     count = len(held)
-
-    def same(value: str) -> pa.Array:
-        return pa.DictionaryArray.from_arrays(pa.array([0] * count, pa.int16()), [value])
-
-    columns: dict[str, Any] = {
-        "video": [f"{folder}/{video}" for video in held],
-        "subset": same(subset),
-        "source": pa.array(map(source, held), pa.string()).dictionary_encode().cast(_NAME),
-        "duration": same(registry().subsets[subset].duration),
-        "format": same(format_),
-        "records": [known[3] for known in held.values()],
-        "file": same(name),
-        "start": [known[1] for known in held.values()],
-        "length": [known[2] for known in held.values()],
-    }
-    return pa.table(columns, schema=INDEX)
+    found = [
+        columns.texts(f"{folder}/{video}" for video in held),
+        columns.names(repeat(subset, count)),
+        columns.names(map(source, held)),
+        columns.names(repeat(registry().subsets[subset].duration, count)),
+        columns.names(repeat(format_, count)),
+        columns.numbers((known[4] for known in held.values()), pa.int32()),
+        columns.names(repeat(name, count)),
+        columns.numbers((known[2] for known in held.values()), pa.int64()),
+        columns.numbers((known[3] for known in held.values()), pa.int32()),
+    ]
+    return pa.Table.from_arrays(found, schema=INDEX)
 
 
 def read_index(path: Path) -> pa.Table:
     """The index. Raises InputError where the file is none."""
     try:
-        return pq.read_table(path, schema=INDEX)
+        with pq.ParquetFile(path) as file:  # read_table first loads what data sets of many files need, for longer
+            table = file.read()
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"file {path} is not an index ({error}); expected what the rule inventory writes") from None
+    if not table.schema.equals(INDEX):
+        held = ", ".join(table.schema.names)
+        raise InputError(
+            f"file {path} is not an index (its columns are {held}); expected what the rule inventory writes"
+        )
+    return table
 
 
 def read_chosen(index: pa.Table, dataset: Path, chosen: Iterable[tuple[Format, Video]]) -> dict[str, Record]:

@@ -30,39 +30,63 @@ class Video:
     records: dict[Format, int] = field(default_factory=dict)  # rows of the index
 
 
+def hasher(seed: int, *parts: str) -> Callable[[bytes], bytes]:
+    """What hashes a text, as UTF-8, to 8 bytes that depend on the seed, the parts and the text alone.
+
+    The text goes on where the parts end: parts of its own are told apart by 0x1f, as these are.
+    """
+    begun = hashlib.blake2b("\x1f".join((str(seed), *parts, "")).encode("utf-8", "surrogatepass"), digest_size=8)
+
+    def hashed(text: bytes) -> bytes:
+        state = begun.copy()
+        state.update(text)
+        return state.digest()
+
+    return hashed
+
+
 def key(seed: int, *parts: str) -> int:
-    """A 64-bit number that depends on the seed and the parts alone."""
-    text = "\x1f".join((str(seed), *parts)).encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+    """The hash as a 64-bit number."""
+    return int.from_bytes(hasher(seed, *parts[:-1])(parts[-1].encode("utf-8", "surrogatepass")), "big")
 
 
-def choose_format(seed: int, video: Video, shares: Shares) -> Format | None:
-    """Format in which a video is asked about; None where its formats all have a share of zero.
+def format_chooser(seed: int, shares: Shares) -> Callable[[Video], Format | None]:
+    """Tells the format in which a video is asked about; None where its formats all have a share of zero.
 
     A video that has records of several formats gets one by hash, in proportion to the shares (evenly without shares).
     """
-    available = [name for name in FORMATS if name in video.records]
-    weights = [shares.format.get(name, 0.0) if shares.format else 1.0 for name in available]
-    left = key(seed, "format", video.path) / 2**64 * sum(weights)
-    chosen: Format | None = None
-    for name, weight in zip(available, weights, strict=True):
-        if weight > 0:
+    hashed = hasher(seed, "format")
+    offers: dict[tuple[Format, ...], dict[Format, float]] = {}
+
+    def choose(video: Video) -> Format | None:
+        available = tuple(video.records)
+        if (offer := offers.get(available)) is None:
+            weights = {name: shares.format.get(name, 0.0) if shares.format else 1.0 for name in FORMATS}
+            offer = {name: weights[name] for name in FORMATS if name in available and weights[name] > 0}
+            offers[available] = offer
+        if len(offer) < 2:
+            return next(iter(offer), None)
+        left = int.from_bytes(hashed(video.path.encode()), "big") / 2**64 * sum(offer.values())
+        for name, weight in offer.items():
             chosen = name
             if left < weight:
                 break
             left -= weight
-    return chosen
+        return chosen
+
+    return choose
 
 
 def stratify(seed: int, videos: Iterable[Video], shares: Shares) -> dict[Stratum, list[Video]]:
     """Videos by stratum, each stratum in its order of drawing."""
     strata: dict[Stratum, list[Video]] = {}
+    choose, hashed = format_chooser(seed, shares), hasher(seed, "video")
     for video in videos:
-        chosen = choose_format(seed, video, shares)
+        chosen = choose(video)
         if chosen is not None:
             strata.setdefault((video.source, chosen, video.duration), []).append(video)
     for members in strata.values():
-        members.sort(key=lambda video: (key(seed, "video", video.path), video.path))
+        members.sort(key=lambda video: (hashed(video.path.encode()), video.path))
     return dict(sorted(strata.items()))
 
 

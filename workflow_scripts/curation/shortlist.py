@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from workflow_scripts.curation import fetched
+from workflow_scripts.curation import columns, fetched
 from workflow_scripts.curation.population import Population, read_index
 from workflow_scripts.curation.sampling import Stratum, Video, draw, stratify, weights
 from workflow_scripts.settings import InputError, Shares, cli, files
@@ -43,18 +43,17 @@ def shortlist(
     picks = draw(strata, weight, with_reserve(count, reserve), lambda video: True)
     if len(picks) < count:
         raise InputError(f"curation.videos is {count}; there are {len(picks)} videos to draw from")
-    rows = [
-        {
-            "video": video.path,
-            "subset": video.subset,
-            "source": source,
-            "format": format_,
-            "duration": duration,
-            "reserve": rank >= count,
-        }
-        for rank, ((source, format_, duration), video) in enumerate(picks)
+    videos = [video for _, video in picks]
+    sources, formats, durations = zip(*(stratum for stratum, _ in picks), strict=True)
+    found = [
+        columns.texts(video.path for video in videos),
+        columns.texts(video.subset for video in videos),
+        columns.texts(sources),
+        columns.texts(formats),
+        columns.texts(durations),
+        columns.flags(rank >= count for rank in range(len(picks))),
     ]
-    return pa.Table.from_pylist(rows, schema=SCHEMA)
+    return pa.Table.from_arrays(found, schema=SCHEMA)
 
 
 def add_draw_arguments(parser: argparse.ArgumentParser) -> None:

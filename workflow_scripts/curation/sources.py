@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
+
 from workflow_scripts.curation.registry import registry
 
 
@@ -11,8 +14,16 @@ def source(video: str) -> str:
     video: the record's `video`, relative to its subset's folder. Returns one of the ten sources, or `unplaced:<first
     folder>` where the table has no prefix for it.
     """
-    for name, entry in registry().sources.items():
-        if video.startswith(entry.prefixes):
-            return name
+    names, start = _table()
+    found = start.match(video)
+    if found is not None:
+        return names[found.lastindex - 1]  # type: ignore[operator]
     root, separator, _ = video.partition("/")
     return f"unplaced:{root if separator else '.'}"
+
+
+@cache
+def _table() -> tuple[list[str], re.Pattern[str]]:
+    """Names of the sources, and the starts of paths: group i holds those of source i, counted from 1."""
+    sources = registry().sources
+    return list(sources), re.compile("|".join(f"({'|'.join(map(re.escape, s.prefixes))})" for s in sources.values()))

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from workflow_scripts.curation import population
-from workflow_scripts.curation.annotations import MalformedRecord, Record, read_file, validate
+from workflow_scripts.curation.annotations import MalformedRecord, validate
 from workflow_scripts.curation.population import Population, read_annotations, read_chosen
+from workflow_scripts.curation.reading import LONGEST_RUN, Memory, read_file
 from workflow_scripts.curation.registry import FORMATS, Format
 from workflow_scripts.curation.sampling import key
 from workflow_scripts.settings import InputError
@@ -37,6 +38,24 @@ ANSWERS = [
     "A\n",
     "[A]",
 ]
+
+
+def read(path: Path, data: bytes | memoryview, format_: Format) -> list[tuple[str, str, str, int, int, str]]:
+    """Id, video, first question, start, length and fault of each element; a malformed one is a run of its own."""
+    found = []
+    for run in read_file(path, data, format_):
+        assert run.fault is None or len(run.ids) == 1
+        found += [(*one, str(run.fault or "")) for one in zip(*run[:5], strict=True)]
+    return found
+
+
+def expected(value: Any, format_: Format, video: str) -> tuple[str, str, str, str]:
+    """Id, video, first question and fault, as `validate` has them. video: where it finds a fault."""
+    try:
+        record = validate(value, format_)
+    except MalformedRecord as error:
+        return "", video, "", str(error)
+    return record.id, record.video, record.turns[0][0], ""
 
 
 def turns(rng: random.Random) -> Any:
@@ -92,19 +111,84 @@ def test_it_accepts_what_validate_accepts(
     values = json.loads(data)  # what replacing half surrogates made of them
     path = tmp_path / "a.json"
     path.write_bytes(data)
-    found = list(read_file(path, data, format_))
+    found = read(path, data, format_)
     assert len(found) == len(values)
-    kinds = set()
-    for value, one in zip(values, found, strict=True):
-        assert json.loads(data[one.start : one.start + one.length]) == value
-        expected: Record | MalformedRecord
-        try:
-            expected = validate(value, format_)
-        except MalformedRecord as error:
-            expected = error
-        assert repr(one.record) == repr(expected)
-        kinds.add(type(one.record))
-    assert kinds == {Record, MalformedRecord}
+    good = 0
+    for value, (identifier, video, question, start, length, fault) in zip(values, found, strict=True):
+        assert json.loads(data[start : start + length]) == value
+        named = value.get("video") if isinstance(value, dict) else None
+        assert (identifier, video, question, fault) == expected(value, format_, named if isinstance(named, str) else "")
+        good += not fault
+    assert 0 < good < len(found)
+
+
+def line(question: str = '"<image>\\nWhat?"', answer: str = '"A cat."', more: str = "") -> str:
+    """A record as JSON text."""
+    turns = f'[{{"from": "human", "value": {question}}}, {{"from": "gpt", "value": {answer}}}]'
+    return f'{{"id": "i", "conversations": {turns}, "data_source": "s", "video": "a/b.mp4"{more}}}'
+
+
+ODD = [
+    line(answer=r'"\u003cimage>"'),
+    line(answer=r'"\u003Cvideo\u003e \ud83d\ude00"'),
+    line(answer='" \u00a0\u3000"'),
+    line(answer=r'"\u2003\n"'),
+    line(answer='"“Yes”"'),
+    line(answer=r'"\"Yes\""'),
+    line(answer='"1 < 2"'),
+    line(answer="12"),
+    line(answer="null"),
+    line(question='"What <image> is it?"'),
+    line(question=r'"\u003cimage\u003e\nWhat?"'),
+    line(question='"<image>\\n"'),
+    line(question='"What?<image>"'),
+    line(question='"No placeholder"'),
+    line(more=', "id": 1.0'),
+    line(more=', "id": -0'),
+    line(more=', "id": ""'),
+    line(more=', "video": "/a"'),
+    line(more=', "video": "a/../b"'),
+    line(more=', "video": "a\\nb"'),
+    line(more=', "video": "\\n"'),
+    line(more=', "video": "a\\u0000"'),
+    line(more=', "conversations": []'),
+    line().replace('"human"', '"gpt"'),
+    line().replace('"from": "human", "value": "<image>\\nWhat?"', '"value": "<image>\\nWhat?", "from": "human"'),
+    "12.5",
+    "[]",
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_one_odd_record_in_a_run_of_plain_ones(tmp_path: Path, odd: str) -> None:
+    path = tmp_path / "a.json"
+    for place in (0, LONGEST_RUN // 3, LONGEST_RUN - 1, LONGEST_RUN):
+        lines = [line(answer=f'"Cat {number}."') for number in range(LONGEST_RUN + 2)]
+        lines[place] = odd
+        data = f"[{', '.join(lines)}]".encode()
+        path.write_bytes(data)
+        for number, found in enumerate(read(path, data, "caption")):
+            *_, start, length, fault = found
+            assert data[start : start + length].decode() == lines[number]
+            assert (*found[:3], fault) == expected(json.loads(lines[number]), "caption", found[1])
+        assert number == LONGEST_RUN + 1
+
+
+def test_bytes_of_the_file_before_are_no_part_of_the_next(tmp_path: Path) -> None:
+    memory, long, short = Memory(), tmp_path / "long.json", tmp_path / "short.json"
+    long.write_text(f"[{', '.join([line()] * 5)}]")
+    short.write_text(f"[{line()}")
+    assert len(read(long, memory.load(long), "caption")) == 5
+    assert bytes(memory.load(short)) == short.read_bytes()
+    with pytest.raises(InputError, match="the file ends too early"):
+        read(short, memory.load(short), "caption")
+
+
+def test_text_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_bytes(f"[{line()}]".encode().replace(b"cat", b"c\xe9t"))
+    with pytest.raises(InputError, match="not UTF-8"):
+        read(path, path.read_bytes(), "caption")
 
 
 def test_a_file_that_only_the_standard_library_reads(tmp_path: Path) -> None:
@@ -117,9 +201,9 @@ def test_a_file_that_only_the_standard_library_reads(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text("\ufeff" + json.dumps([good | {"score": float("nan")}, good, 3], ensure_ascii=False), "utf-8")
     data = path.read_bytes()
-    found = list(read_file(path, data, "caption"))
-    assert [isinstance(one.record, Record) for one in found] == [True, True, False]
-    assert all(json.loads(data[one.start : one.start + one.length])["id"] == "é" for one in found[:2])
+    found = read(path, data, "caption")
+    assert [fault == "" for *_, fault in found] == [True, True, False]
+    assert all(json.loads(data[start : start + length])["id"] == "é" for *_, start, length, _ in found[:2])
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'[{"id": 1}', b'[{"id": 1} {"id": 2}]', b"[1, 2],", b"[1,]", b"\xff"])
@@ -127,7 +211,7 @@ def test_a_broken_file_is_refused_whole(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(content)
     with pytest.raises(InputError, match="expected a JSON array of records"):
-        list(read_file(path, content, "caption"))
+        read(path, content, "caption")
 
 
 def test_which_record_stands_for_a_video(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from workflow_scripts.curation.manifest import choose
 from workflow_scripts.curation.probing import Probe
 from workflow_scripts.curation.registry import FORMATS
-from workflow_scripts.curation.sampling import Stratum, Video, choose_format, draw, key, stratify, weights
+from workflow_scripts.curation.sampling import Stratum, Video, draw, format_chooser, key, stratify, weights
 from workflow_scripts.settings import InputError, Shares
 from workflow_scripts.video.container import Unusable
 
@@ -95,9 +95,9 @@ def test_a_share_of_what_is_not_there() -> None:
 def test_a_format_of_share_zero_is_never_drawn() -> None:
     shares = Shares(format={"open_ended": 1.0})
     videos = population(200)
-    assert {choose_format(0, video, shares) for video in videos} == {"open_ended"}
+    assert {format_chooser(0, shares)(video) for video in videos} == {"open_ended"}
     captions_only = Video("a/x.mp4", "s", "a", "0_30_s", {"caption": 0})
-    assert choose_format(0, captions_only, shares) is None
+    assert format_chooser(0, shares)(captions_only) is None
 
 
 def test_a_broken_video_is_replaced_from_its_stratum() -> None:
@@ -127,7 +127,7 @@ def by_hand(
     """The draw written down plainly: at each step look at all strata, and at all videos of the chosen one."""
     members: dict[Stratum, list[Video]] = {}
     for video in videos:
-        format_ = choose_format(seed, video, shares)
+        format_ = format_chooser(seed, shares)(video)
         if format_:
             members.setdefault((video.source, format_, video.duration), []).append(video)
     weight = weights({stratum: len(each) for stratum, each in sorted(members.items())}, shares)
