@@ -28,7 +28,7 @@ from workflow_scripts.settings.cli import run
 ROW_IN = 0.33
 GAP = 0.18
 PALEST, DARKEST = 0.02, 0.5
-STRONGEST = 0.32
+STRONGEST = 0.28
 """How far a change's colour goes from the middle of its map."""
 
 
