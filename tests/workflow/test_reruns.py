@@ -26,9 +26,9 @@ PRESET = "presets/miniature.yaml"
 FLAGS = ("--cores", "2", "--max-checksum-file-size", "100000000")
 
 RECORD = r"record .*"
-PICTURES = rf"(overview|frames|trade_off|predictors|hybrid) .*|{RECORD}"
-FIGURES = rf"claims .*|{PICTURES}"
-ANALYSIS = rf"(figure_)?(scores|deltas) .*|{FIGURES}"
+PICTURES = rf"(overview|abilities|frames|trade_off|predictors|hybrid) .*|{RECORD}"
+FIGURES = rf"(claims|detectable) .*|{PICTURES}"
+ANALYSIS = rf"(figure_)?(scores|deltas|abilities) .*|{FIGURES}"
 EVALUATED = rf"evaluate .*|{ANALYSIS}"
 TUNED = rf"evaluate evaluation/tuned/.*|{ANALYSIS}"
 TRAINED = rf"train .*|{TUNED}"
@@ -40,7 +40,7 @@ READ = rf"inventory .*|{SHORTLISTED}"
 VIDEOS_EVALUATED = rf"evaluate .*/video/.*|{ANALYSIS}"
 DINOV2 = (
     r"dinov2 .*|(spec|train) .*/hybrid-dinov2/.*|evaluate .*/hybrid-dinov2/.*|(scores|deltas) .*|"
-    rf"figure_(scores|deltas) analysis/(trade_off|predictors)/.*|(trade_off|predictors) .*|{RECORD}"
+    rf"figure_(scores|deltas) analysis/(trade_off|predictors)/.*|(trade_off|predictors|detectable) .*|{RECORD}"
 )
 QWEN3 = "hybrid-qwen3-vl-8b"
 
@@ -150,8 +150,8 @@ CASES = {
     "a rule's command": Case(
         replace("rules/budgets.smk", "uniform --manifest {input:q}", "uniform  --manifest {input:q}"),
         r"uniform .*|(spec|train) .*/uniform-.*|evaluate evaluation/tuned/.*/uniform-.*|(scores|deltas) .*|"
-        r"figure_(scores|deltas) analysis/(?!predictors).*|(overview|frames|trade_off|hybrid|claims) .*|"
-        f"{RECORD}",
+        r"figure_(scores|deltas|abilities) analysis/(?!predictors).*|"
+        rf"(overview|abilities|frames|trade_off|hybrid|claims|detectable) .*|{RECORD}",
     ),
     # packages
     "matplotlib": Case(bump("matplotlib"), rf"training_data .*|{FIGURES}"),
@@ -173,7 +173,7 @@ CASES = {
         setting("budgets", "predictors", "qwen3-vl-8b", "option_orders", value=2),
         rf"vlm budgets/{QWEN3}.*|(spec|train) .*/{QWEN3}/.*|evaluate .*/{QWEN3}/.*|(scores|deltas) .*|"
         rf"figure_(scores|deltas) analysis/(trade_off|predictors|hybrid)/.*|"
-        rf"(trade_off|predictors|hybrid|claims) .*|{RECORD}",
+        rf"(trade_off|predictors|hybrid|claims|detectable) .*|{RECORD}",
     ),
     "DINOv2's threshold": Case(
         setting("budgets", "dinov2", "similarity_threshold", value=0.9),
@@ -182,7 +182,7 @@ CASES = {
     "the batch in evaluation": Case(setting("evaluation", "batch_size", value=16), EVALUATED),
     "a seed added": Case(
         setting("experiments", 0, "seeds", value=[1, 2]),
-        rf"figure_(scores|deltas) analysis/overview/.*|(scores|deltas) .*|(overview|claims) .*|{RECORD}",
+        rf"figure_(scores|deltas) analysis/overview/.*|(scores|deltas) .*|(overview|claims|detectable) .*|{RECORD}",
         (
             f"spec finetuning/{SEED_2}/spec.yaml",
             *(f"train finetuning/{SEED_2}/{name}" for name in ("model/config.json", "log.jsonl", "summary.json")),
