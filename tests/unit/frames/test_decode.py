@@ -164,6 +164,30 @@ def test_frames_are_scaled_down_on_the_way(corpus: Path) -> None:
     assert [read_number(image) for image in decoded.images] == decoded.index
 
 
+@pytest.mark.parametrize("max_pixels", [120 * 280, 200 * 471])
+def test_scaling_is_that_of_the_planes(max_pixels: int) -> None:
+    """Against the clip's luma and chroma, each scaled in floating point, and the colours that BT.601 gives them."""
+    path = real_clip("bikes.mp4")
+    decoded = decode(path, (8,), max_pixels)
+    size = decoded.images[0].shape[1::-1]
+
+    def scaled(plane: av.video.plane.VideoPlane) -> np.ndarray:
+        levels = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[:, : plane.width]
+        image = Image.fromarray(levels.astype(np.float32))
+        return np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+
+    with av.open(str(path)) as video:
+        for index, frame in enumerate(video.decode(video=0)):
+            if index in decoded.index:
+                luma, blue, red = (scaled(plane) for plane in frame.planes)
+                luma, blue, red = 255 / 219 * (luma - 16), 255 / 224 * (blue - 128), 255 / 224 * (red - 128)
+                right = (luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue)
+                error = decoded.images[decoded.index.index(index)] - np.stack(right, -1).clip(0, 255)
+                assert np.abs(error).mean() < 0.6
+                assert np.abs(error.mean((0, 1))).max() < 0.5
+                assert np.percentile(np.abs(error), 99.9) < 6
+
+
 def test_a_folder_of_images_is_a_video_of_three_frames_a_second(tmp_path: Path) -> None:
     for number in range(1, 31):
         Image.fromarray(painted(number - 1)).save(tmp_path / f"{number}.{'png' if number % 2 else 'jpg'}")
