@@ -24,7 +24,7 @@ try:
 except InputError as error:
     raise WorkflowError(*str(error).splitlines()) from None
 
-SUBJECT = r"(base|blind)/{model}{view}?|tuned/{recipe}/{model}/{allocation}/seed-\d+"
+SUBJECT = r"(base|blind)/{model}(/{view})?|tuned/{recipe}/{model}/{allocation}/seed-\d+"
 
 
 def any_of(names):
@@ -55,7 +55,7 @@ def miniature_predictors():
 wildcard_constraints:
     **NAMES,
     miniature_predictor=any_of(miniature_predictors()),
-    subject=SUBJECT.format(view=any_of(f"/{view}" for view in plan.views(STUDY)), **NAMES),
+    subject=SUBJECT.format(view=any_of(plan.views(STUDY)), **NAMES),
     predictor=any_of(STUDY.budgets.predictors),
     benchmark=any_of(STUDY.benchmarks.registry),
     suite="(image|video)",
