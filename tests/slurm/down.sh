@@ -6,15 +6,16 @@ ROOT=$(realpath -m "${1:?usage: down.sh ROOT}")
 [ -f "$ROOT/env.sh" ] || exit 0
 . "$ROOT/env.sh"
 
-# Daemons with this SLURM's configuration, and what works below ROOT with that or in a job; zombies have no environment.
+# With this SLURM's configuration: its daemons and the tests on it; with that or in a job: what works below ROOT.
 ours() {
   local pid
   for pid in $(grep -lzE "^(SLURM_CONF=$ROOT/etc/slurm\.conf|SLURM_JOB_ID=[0-9]+)\$" /proc/[0-9]*/environ 2>/dev/null |
     cut -d/ -f3); do
     case $(readlink "/proc/$pid/cwd") in "$ROOT"/*) echo "$pid" && continue ;; esac
+    grep -qzx "SLURM_CONF=$ROOT/etc/slurm.conf" "/proc/$pid/environ" 2>/dev/null || continue
+    case $(tr '\0' ' ' 2>/dev/null < "/proc/$pid/cmdline") in *pytest*tests/slurm*) echo "$pid" && continue ;; esac
     case $(cat "/proc/$pid/comm" 2>/dev/null) in
-      munged | slurmctld | slurmscriptd | slurmd | slurmstepd)
-        ! grep -qzx "SLURM_CONF=$ROOT/etc/slurm.conf" "/proc/$pid/environ" 2>/dev/null || echo "$pid" ;;
+      munged | slurmctld | slurmscriptd | slurmd | slurmstepd) echo "$pid" ;;
     esac
   done
 }
