@@ -152,7 +152,7 @@ def _cell(axes: Axes, x: float, y: float, row: Mapping[Any, Any], colour: Any) -
 
 def _number(value: float, signed: bool) -> str:
     text = f"{value:+.1f}" if signed else f"{value:.1f}"
-    return "0.0" if text[1:] == "0.0" else text.replace("-", "\N{MINUS SIGN}")
+    return "0.0" if text.lstrip("+-") == "0.0" else text.replace("-", "\N{MINUS SIGN}")
 
 
 def _axes(axes: Axes, columns: Mapping[str, float], rows: Mapping[str, float], title: str) -> None:
