@@ -58,7 +58,6 @@ AuthType=auth/munge
 AuthInfo=socket=$ROOT/munge/sock,cred_expire=5
 CredType=cred/munge
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
-SrunPortRange=16900-16999
 StateSaveLocation=$ROOT/state
 SlurmdSpoolDir=$ROOT/spool/%n
 SlurmctldPidFile=$ROOT/run/slurmctld.pid
