@@ -27,6 +27,9 @@ def _run(folder: Path, flags: tuple[str, ...], said: Path) -> None:
     with said.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    # A process has one fork server: another test's may hold this repository's modules, and the folder has its own.
+    for module in [name for name in sys.modules if name.partition(".")[0] == "workflow_scripts"]:
+        del sys.modules[module]
     from snakemake.cli import main
 
     sys.argv = ["snakemake", *flags]
