@@ -146,7 +146,8 @@ def _plain(elements: list[msgspec.Raw], codes: np.ndarray, format: Format) -> Ru
     # Nowhere a `<` but that of the usual placeholder, nor one written as \u003c: so there is no other placeholder.
     if np.count_nonzero(own == ord("<")) != sum(question.startswith(_USUAL) for question in opening):
         return None
-    if ((own[:-4] == ord("\\")) & (own[1:-3] == ord("u")) & (own[4:] == ord("3"))).any():
+    escapes = (own[:-4] == ord("\\")) & (own[4:] == ord("3"))
+    if escapes.any() and (escapes & (own[1:-3] == ord("u"))).any():
         return None
     return Run(ids, videos, questions, starts, lengths)
 
