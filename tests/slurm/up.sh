@@ -21,7 +21,7 @@ done
 bash "$(dirname "$0")/down.sh" "$ROOT"
 for other in $(grep -lxE 'slurmctld|slurmd' /proc/[0-9]*/comm 2>/dev/null | cut -d/ -f3); do
   # a zombie runs no more
-  ! grep -qs '^State:[[:space:]]*[^ZX]' "/proc/$other/status" || refuse "a SLURM daemon runs (process $other); not touched"
+  ! grep -qs '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$other/status" || refuse "a SLURM daemon runs (process $other); not touched"
 done
 installed() { for command in slurmctld slurmd sbatch munged; do command -v "$command" >/dev/null || return 1; done; }
 if ! installed; then
