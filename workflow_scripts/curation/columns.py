@@ -45,13 +45,19 @@ def names(values: Iterable[str]) -> pa.DictionaryArray:
 
 def values(column: pa.ChunkedArray) -> list[Any]:
     """Values of a column of one of these types."""
+    if pa.types.is_dictionary(column.type):
+        found, known = codes(column)
+        return [known[code] for code in found.tolist()]
     return [value for chunk in column.chunks for value in _values(chunk)]
 
 
+def codes(column: pa.ChunkedArray) -> tuple[np.ndarray, list[str]]:
+    """A column of names: for each row the place of its name, int16 [rows], and the names."""
+    whole = column.unify_dictionaries().combine_chunks()
+    return _numbers(whole.indices), whole.dictionary.to_pylist()
+
+
 def _values(array: pa.Array) -> list[Any]:
-    if pa.types.is_dictionary(array.type):
-        known = array.dictionary.to_pylist()
-        return [known[code] for code in _values(array.indices)]
     _, *buffers = array.buffers()
     if pa.types.is_string(array.type):
         ends = np.frombuffer(buffers[0], np.int32)[array.offset : array.offset + len(array) + 1].tolist()
@@ -60,4 +66,8 @@ def _values(array: pa.Array) -> list[Any]:
     if pa.types.is_boolean(array.type):
         bits = np.unpackbits(np.frombuffer(buffers[0], np.uint8), bitorder="little")
         return bits[array.offset : array.offset + len(array)].astype(bool).tolist()
-    return np.frombuffer(buffers[0], _NUMBERS[array.type])[array.offset : array.offset + len(array)].tolist()
+    return _numbers(array).tolist()
+
+
+def _numbers(array: pa.Array) -> np.ndarray:
+    return np.frombuffer(array.buffers()[1], _NUMBERS[array.type])[array.offset : array.offset + len(array)]

@@ -16,6 +16,7 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -77,18 +78,30 @@ class Population:
     @uncollected()
     def of(cls, index: pa.Table) -> Population:
         """The population of an index, whose rows the videos' `records` name."""
-        found = cls()
-        names = ("video", "subset", "source", "duration", "format", "records")
-        for row, (path, subset, origin, duration, format_, records) in enumerate(
-            zip(*(columns.values(index[name]) for name in names), strict=True)
-        ):
-            video = found.videos.get(path)
+        names = [columns.values(index[name]) for name in ("video", "subset", "source", "duration", "format")]
+        videos: dict[str, Video] = {}
+        for row, (path, subset, origin, duration, format_) in enumerate(zip(*names, strict=True)):
+            video = videos.get(path)
             if video is None:
-                found.videos[path] = Video(path, subset, origin, duration, {format_: row})
+                videos[path] = Video(path, subset, origin, duration, {format_: row})
             else:
                 video.records[format_] = row
-            found.records[origin, format_, duration, subset] += records
-        return found
+        return cls(videos, _count(index))
+
+
+def _count(index: pa.Table) -> Counter[tuple[str, str, str, str]]:
+    """Good records by (source, format, duration, subset)."""
+    if not len(index):
+        return Counter()
+    coded = [columns.codes(index[name]) for name in ("source", "format", "duration", "subset")]
+    shape = [len(names) for _, names in coded]
+    sums = np.bincount(
+        np.ravel_multi_index([codes for codes, _ in coded], shape), columns.values(index["records"])
+    ).astype(int)
+    present = np.flatnonzero(sums)
+    places = zip(coded, np.unravel_index(present, shape), strict=True)
+    keys = zip(*([names[code] for code in codes] for (_, names), codes in places), strict=True)
+    return Counter(dict(zip(keys, sums[present].tolist(), strict=True)))
 
 
 @uncollected()

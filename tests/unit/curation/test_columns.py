@@ -29,3 +29,11 @@ def test_nothing() -> None:
         made.validate(full=True)
         assert len(made) == 0
         assert columns.values(pa.chunked_array([made])) == []
+
+
+def test_names_of_several_parts() -> None:
+    parts = pa.chunked_array([columns.names(["b", "a"]), columns.names(["c", "a", "a"])])
+    assert columns.values(parts) == ["b", "a", "c", "a", "a"]
+    found, known = columns.codes(parts)
+    assert [known[code] for code in found] == columns.values(parts)
+    assert sorted(known) == ["a", "b", "c"]
