@@ -119,8 +119,8 @@ def _plain(elements: list[msgspec.Raw], codes: np.ndarray, format: Format) -> Ru
     try:
         found = list(map(_decode, elements))
         ids, videos = [record.id for record in found], [record.video for record in found]
-        paths = "\n".join(["", *videos, ""])
-        if "" in ids or "\n\n" in paths or "\n/" in paths or ".." in paths or "\x00" in paths:
+        paths = "\n".join(["", *videos])
+        if "" in ids or "" in videos or "\n/" in paths or ".." in paths or "\x00" in paths:
             return None
         talks = [record.conversations for record in found]
         if any(not turns or len(turns) % 2 for turns in talks):
