@@ -39,7 +39,7 @@ def make(folder: Path, results: str, run: str, **changes: object) -> None:
         "frames": {"shards": 1},
         "models": {"qwen2.5-vl-7b": model},
         "recipes": {"full": recipe},
-        "compute": {"gpu_memory_gb": 80, "checkpoint_minutes": 0.02},
+        "compute": {"gpu_memory_gb": 80, "checkpoint_minutes": 0.01},
         "experiments": [
             {
                 "figure": "frames",

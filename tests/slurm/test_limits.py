@@ -46,6 +46,8 @@ def small_disk(study: Study) -> Iterator[Path]:
 
 
 def test_disk_full_in_a_checkpoint(study: Study, whole: Study, small_disk: Path) -> None:
+    usual = dict(study.overlay["compute"])
+    study.overlay["compute"]["checkpoint_minutes"] = 0  # after each step
     study.start("--retries", "0")
     assert study.finish() == 1
     assert "no room on its disk for the checkpoint of step" in study.said
@@ -53,6 +55,7 @@ def test_disk_full_in_a_checkpoint(study: Study, whole: Study, small_disk: Path)
     assert not list(study.run.glob("checkpoints/*/.partial"))
     assert shutil.disk_usage(small_disk).free > 0
     study.note_kept()
+    study.overlay["compute"] = usual
     subprocess.run(["mount", "-o", "remount,size=200m", str(small_disk)], check=True)
     study.start("--retries", "0")
     study.ends_as(whole)
