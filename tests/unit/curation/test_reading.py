@@ -174,6 +174,22 @@ def test_one_odd_record_in_a_run_of_plain_ones(tmp_path: Path, odd: str) -> None
         assert number == LONGEST_RUN + 1
 
 
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [("A. x", "A."), ("A. x\nC. y", "A."), ("B. x\nC. y", "B."), ("A. \nB. y", "B."), ("A. x\nB. y", "C."),
+     ("A. x\nB. y", "AB"), ("A. x\nB. y\nA. z", "A"), ("(A) x\n(B) y", "(B) y"), ("a. x\nb. y", "a."), ("", "A."),
+     ("A. x\nB. ", "A")],
+)  # fmt: skip
+def test_one_odd_choice_in_a_run_of_plain_ones(tmp_path: Path, options: str, answer: str) -> None:
+    plain = line(json.dumps("<image>\nWhich?\nA. cat\nB. dog\nOnly the letter."), '"B."')
+    lines = [plain, line(json.dumps(f"<image>\nWhich?\n{options}"), json.dumps(answer)), plain]
+    data = f"[{', '.join(lines)}]".encode()
+    path = tmp_path / "a.json"
+    path.write_bytes(data)
+    for text, found in zip(lines, read(path, data, "multiple_choice"), strict=True):
+        assert (*found[:3], found[5]) == expected(json.loads(text), "multiple_choice", found[1])
+
+
 def test_bytes_of_the_file_before_are_no_part_of_the_next(tmp_path: Path) -> None:
     memory, long, short = Memory(), tmp_path / "long.json", tmp_path / "short.json"
     long.write_text(f"[{', '.join([line()] * 5)}]")
