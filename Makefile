@@ -15,7 +15,7 @@ help:
 	@echo "make demo       the miniature study, to its report (10 minutes on two cores)"
 	@echo "make demo-full  every family and size, three seeds (an hour)"
 	@echo "make test       lint, unit tests, and the smoke study"
-	@echo "make test-slurm the tests on a SLURM of three nodes, which it starts on this machine (root, Debian or Ubuntu)"
+	@echo "make test-slurm the tests on a SLURM of three nodes, started here (root, Debian or Ubuntu; 6 minutes on two cores)"
 	@echo "make lint       format, style and types"
 	@echo "make benchmark  speed against peers, short form"
 	@echo "make clean      remove the miniature's and the tests' results"
