@@ -132,13 +132,9 @@ def _plain(elements: list[msgspec.Raw], codes: np.ndarray, format: Format) -> Ru
             return None
         opening: list[str] = [turns[0].value for turns in talks]  # type: ignore[misc]
         questions = [question.removeprefix(_USUAL).strip() for question in opening]
-        if not all(questions) or not all(map(str.strip, asked)):
-            return None
-        if not all(map(_SAYS, told)) and not all(_SAYS(answer) or _text(answer).strip() for answer in told):
+        if not all(questions) or not (_offer if format == "multiple_choice" else _say)(asked, told):
             return None
     except msgspec.DecodeError:
-        return None
-    if format == "multiple_choice" and not _offer(asked, told):
         return None
     places, base = list(map(pa.py_buffer, elements)), codes.ctypes.data
     starts, lengths = [place.address - base for place in places], [place.size for place in places]
@@ -156,6 +152,13 @@ def _check_text(codes: np.ndarray) -> None:
     """Raises ValueError where the bytes, uint8, are no UTF-8."""
     ends = pa.py_buffer(np.array([0, len(codes)], np.int64))
     pa.LargeStringArray.from_buffers(1, ends, pa.py_buffer(codes)).validate(full=True)
+
+
+def _say(asked: list[str], told: list[msgspec.Raw]) -> bool:
+    """Whether neither questions nor answers are blank. Raises DecodeError where an answer is no text."""
+    if not all(map(str.strip, asked)):
+        return False
+    return all(map(_SAYS, told)) or all(_SAYS(answer) or _text(answer).strip() for answer in told)
 
 
 def _offer(asked: list[str], told: list[msgspec.Raw]) -> bool:
