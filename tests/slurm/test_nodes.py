@@ -26,8 +26,12 @@ def works(node: str) -> bool:
 
 
 def test_node_daemon_killed(study: Study, whole: Study, node: str) -> None:
-    """SLURM starts the job on another node while the processes on the lost one live: they save and end."""
-    study.start("--retries", "0", exclude="n1,n2")
+    """SLURM starts the job on another node while the processes on the lost one live: they save and end.
+
+    The Snakemake there waits for its job's outputs so long as `latency-wait` says and deletes what it finds incomplete.
+    That is over before a run of usual length publishes; this one, of seconds, needs it to be short.
+    """
+    study.start("--retries", "0", "--latency-wait", "5", exclude="n1,n2")
     orphan = study.wait_for_steps(3)
     job = study.job()
     os.kill(orphan, signal.SIGSTOP)
