@@ -62,6 +62,9 @@ def _values(array: pa.Array) -> list[Any]:
     if pa.types.is_string(array.type):
         ends = np.frombuffer(buffers[0], np.int32)[array.offset : array.offset + len(array) + 1].tolist()
         data = buffers[1].to_pybytes() if buffers[1] is not None else b""
+        if data.isascii():
+            text = data.decode()
+            return [text[start:end] for start, end in pairwise(ends)]
         return [data[start:end].decode() for start, end in pairwise(ends)]
     if pa.types.is_boolean(array.type):
         bits = np.unpackbits(np.frombuffer(buffers[0], np.uint8), bitorder="little")

@@ -162,7 +162,7 @@ def read_index(path: Path) -> pa.Table:
     """The index. Raises InputError where the file is none."""
     try:
         with pq.ParquetFile(path) as file:  # read_table first loads what data sets of many files need, for longer
-            table = file.read()
+            table = file.read(use_threads=False)  # to start these takes longer, too
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"file {path} is not an index ({error}); expected what the rule inventory writes") from None
     if not table.schema.equals(INDEX):

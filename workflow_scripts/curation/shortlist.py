@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from workflow_scripts.curation import columns, fetched
-from workflow_scripts.curation.population import Population, read_index
+from workflow_scripts.curation.population import Population, read_index, uncollected
 from workflow_scripts.curation.sampling import Stratum, Video, draw, stratify, weights
 from workflow_scripts.settings import InputError, Shares, cli, files
 
@@ -72,6 +72,7 @@ def add_draw_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+@uncollected()
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
