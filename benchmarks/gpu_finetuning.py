@@ -48,7 +48,6 @@ from transformers import (
 
 from workflow_scripts.finetuning.batching import StepSampler
 from workflow_scripts.finetuning.dataset import VideoConversations
-from workflow_scripts.finetuning.parameters import prepare
 from workflow_scripts.finetuning.run_log import RunLog, peak_memory_bytes
 from workflow_scripts.finetuning.spec import CheckedFile, RunSpec, Weights, optimizer_steps
 from workflow_scripts.finetuning.train import training_dtype
@@ -61,6 +60,7 @@ from workflow_scripts.vlm.device import bf16_peak
 from workflow_scripts.vlm.encode import collate
 from workflow_scripts.vlm.flops import Flops, ModelFlops
 from workflow_scripts.vlm.load import VLM, load
+from workflow_scripts.vlm.trainable import prepare
 
 PATCH, MERGE, TOGETHER = 14, 2, 2
 WORDS = ["the", "camera", "follows", "a", "person", "who", "walks", "along", "and", "then", "turns", "to", "open", "it"]

@@ -121,8 +121,8 @@ SCRIPTS = "workflow_scripts"
 CASES = {
     # what does not count
     "nothing": Case(touch()),
-    "a comment": Case(append(f"{SCRIPTS}/finetuning/loss.py", "\n# a comment\n")),
-    "a docstring": Case(replace(f"{SCRIPTS}/finetuning/loss.py", '"""The loss:', '"""What is minimised:')),
+    "a comment": Case(append(f"{SCRIPTS}/vlm/loss.py", "\n# a comment\n")),
+    "a docstring": Case(replace(f"{SCRIPTS}/vlm/loss.py", '"""The loss:', '"""What is minimised:')),
     "layout": Case(append(f"{SCRIPTS}/evaluation/evaluate.py", "\n\n\n\n")),
     "a new module that nobody imports": Case(write(f"{SCRIPTS}/frames/beside.py", "value = 1\n")),
     "a test": Case(append("tests/commands.py", "\nX = 1\n")),
@@ -143,7 +143,7 @@ CASES = {
     "a colour": Case(append(f"{SCRIPTS}/figures/style.py", "\nX = 1\n"), rf"training_data .*|{FIGURES}"),
     "one figure's code": Case(append(f"{SCRIPTS}/figures/trade_off.py", "\nX = 1\n"), rf"trade_off .*|{RECORD}"),
     "a helper two imports away": Case(append(f"{SCRIPTS}/finetuning/dataset.py", "\nX = 1\n"), TRAINED),
-    "the loss": Case(append(f"{SCRIPTS}/finetuning/loss.py", "\nX = 1\n"), TRAINED),
+    "the loss": Case(append(f"{SCRIPTS}/vlm/loss.py", "\nX = 1\n"), TRAINED),
     "how answers are generated": Case(append(f"{SCRIPTS}/vlm/generate.py", "\nX = 1\n"), rf"vlm .*|{EVALUATED}|"
                                       r"(spec|train) .*/hybrid-qwen.*"),
     "the bootstrap": Case(append(f"{SCRIPTS}/analysis/resampling.py", "\nX = 1\n"), ANALYSIS),

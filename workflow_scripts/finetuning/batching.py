@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
-from workflow_scripts.finetuning.dataset import IGNORED, Sample
+from workflow_scripts.finetuning.dataset import Sample
 from workflow_scripts.settings import RecipeSettings
 from workflow_scripts.settings.recipes import Batching
-from workflow_scripts.vlm.encode import collate, pack
+from workflow_scripts.vlm.encode import IGNORED, collate, pack
 from workflow_scripts.vlm.load import VLM
 
 OVERHEAD_TOKENS = 256  # one more forward and backward pass costs about as much as computing this many more tokens

@@ -1,8 +1,6 @@
 """Samples as model inputs. A sample that cannot be encoded stops the run; none is replaced or dropped."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import pandas as pd
 import torch
@@ -11,13 +9,10 @@ from torch.utils.data import Dataset
 from workflow_scripts.finetuning.cost import CostModel
 from workflow_scripts.frames.store import FrameStore
 from workflow_scripts.settings import InputError
-from workflow_scripts.vlm.conversation import Example, Turn
-from workflow_scripts.vlm.encode import encode, visual_tokens
+from workflow_scripts.vlm.conversation import Example, turns
+from workflow_scripts.vlm.encode import IGNORED, encode, visual_tokens
 from workflow_scripts.vlm.flops import Work
 from workflow_scripts.vlm.load import VLM
-
-IGNORED = -100  # label of a token that is not supervised
-ROLES: dict[str, Literal["user", "assistant"]] = {"human": "user", "gpt": "assistant"}
 
 
 @dataclass(frozen=True)
@@ -40,16 +35,6 @@ class Sample:
     def without_inputs(self) -> "Sample":
         """The same without its tensors, to be kept."""
         return replace(self, inputs={})
-
-
-def turns(conversations: Sequence[Mapping[str, str]], sample_id: str) -> tuple[Turn, ...]:
-    """A manifest's conversation as turns; InputError unless human and gpt alternate and the last turn is an answer."""
-    speakers = [turn["from"] for turn in conversations]
-    if not speakers or speakers != list(ROLES) * (len(speakers) // 2):
-        raise InputError(
-            f"manifest: sample {sample_id} has turns {', '.join(speakers) or 'none'}; expected human and gpt in turn"
-        )
-    return tuple(Turn(role=ROLES[turn["from"]], text=turn["value"]) for turn in conversations)
 
 
 class VideoConversations(Dataset[Sample]):

@@ -26,7 +26,7 @@ from workflow_scripts.finetuning import checkpoints, finished, slurm
 from workflow_scripts.finetuning.checkpoints import DiskFullError
 from workflow_scripts.finetuning.dataset import VideoConversations
 from workflow_scripts.finetuning.lease import Lease, held
-from workflow_scripts.finetuning.parameters import count_trainable, prepare
+from workflow_scripts.finetuning.parameters import count_trainable
 from workflow_scripts.finetuning.publish import publish
 from workflow_scripts.finetuning.run_log import RunLog, peak_memory_bytes, totals, utilization
 from workflow_scripts.finetuning.samples import quarantined_videos, read_samples, split_quarantined
@@ -38,6 +38,7 @@ from workflow_scripts.settings.cli import progress, run
 from workflow_scripts.settings.files import atomic_path, write_json
 from workflow_scripts.vlm.device import bf16_peak
 from workflow_scripts.vlm.load import load
+from workflow_scripts.vlm.trainable import prepare
 
 STOPPED = 75  # EX_TEMPFAIL: the same command, started again, goes on
 MOST_WORKERS = 2  # each holds up to two encoded steps in memory

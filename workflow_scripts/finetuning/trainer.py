@@ -24,13 +24,13 @@ from workflow_scripts.finetuning.cost import CostModel
 from workflow_scripts.finetuning.dataset import VideoConversations
 from workflow_scripts.finetuning.kernels import LIGER, check_kernels
 from workflow_scripts.finetuning.lease import Lease
-from workflow_scripts.finetuning.loss import token_loss
 from workflow_scripts.finetuning.parallel import deepspeed_config
 from workflow_scripts.finetuning.parameters import optimizer_groups
 from workflow_scripts.finetuning.run_log import RunLog
 from workflow_scripts.finetuning.spec import RunSpec
 from workflow_scripts.finetuning.stopping import STOP_SIGNALS, StopRequest, TimeLimit
 from workflow_scripts.vlm.flops import Flops, ModelFlops
+from workflow_scripts.vlm.loss import token_loss
 
 WAIT_SECONDS = 3 * 3600  # the others wait while the first process writes the weights of the largest model
 

@@ -9,6 +9,9 @@ from transformers import ProcessorMixin
 from workflow_scripts.settings import InputError
 from workflow_scripts.vlm.media import Media
 
+ROLES: dict[str, Literal["user", "assistant"]] = {"human": "user", "gpt": "assistant"}
+"""Who speaks, as LLaVA's records name them."""
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -24,6 +27,16 @@ class Example:
 
     turns: tuple[Turn, ...]
     media: Media | None
+
+
+def turns(conversations: Sequence[Mapping[str, str]], sample_id: str) -> tuple[Turn, ...]:
+    """A manifest's conversation as turns; InputError unless human and gpt alternate and the last turn is an answer."""
+    speakers = [turn["from"] for turn in conversations]
+    if not speakers or speakers != list(ROLES) * (len(speakers) // 2):
+        raise InputError(
+            f"manifest: sample {sample_id} has turns {', '.join(speakers) or 'none'}; expected human and gpt in turn"
+        )
+    return tuple(Turn(role=ROLES[turn["from"]], text=turn["value"]) for turn in conversations)
 
 
 @dataclass(frozen=True)

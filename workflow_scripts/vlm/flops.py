@@ -11,7 +11,7 @@ A multiplication and an addition are two operations. What is counted is what the
   twice that backward. A language model's query sees itself and what precedes it: p = L(L+1)/2. Qwen2.5-VL's vision
   tower attends within windows of `window_size` pixels, smaller ones at a frame's edges, and in the blocks of
   `fullatt_block_indexes` within a frame; Qwen3-VL's and CLIP's always attend within a frame.
-- The language model's head over the positions that predict a supervised token, where `finetuning.loss` computes it.
+- The language model's head over the positions that predict a supervised token, where `vlm.loss` computes it.
 
 Not counted: padding; layers whose output is not used (LLaVA takes the last but one of CLIP); norms, activations, rotary
 positions, softmax and the optimizer, which are no matrix products. `recomputed` is the second forward pass of blocks

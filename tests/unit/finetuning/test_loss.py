@@ -7,12 +7,12 @@ import torch
 
 from workflow_scripts.finetuning.batching import Step, StepCollator
 from workflow_scripts.finetuning.dataset import Sample, VideoConversations
-from workflow_scripts.finetuning.loss import token_loss
 from workflow_scripts.finetuning.samples import quarantined_videos, read_samples, split_quarantined
 from workflow_scripts.frames.store import FrameStore
 from workflow_scripts.settings import InputError, ModelSettings, RecipeSettings
 from workflow_scripts.vlm.encode import collate
 from workflow_scripts.vlm.load import VLM, load
+from workflow_scripts.vlm.loss import token_loss
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from tests.unit.vlm import conftest as tiny
 from tests.unit.vlm.conftest import DIALOGUE, ask, clip, image
 from workflow_scripts.finetuning.batching import Step, StepCollator
 from workflow_scripts.finetuning.dataset import Sample
-from workflow_scripts.finetuning.loss import token_loss
 from workflow_scripts.settings import ModelSettings, RecipeSettings
 from workflow_scripts.vlm.conversation import Example
 from workflow_scripts.vlm.encode import collate, encode, pack, visual_tokens
 from workflow_scripts.vlm.load import VLM, load
+from workflow_scripts.vlm.loss import token_loss
 
 settings_of = tiny.settings_of
 EXAMPLES = (

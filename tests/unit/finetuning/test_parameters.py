@@ -5,13 +5,14 @@ from typing import Any
 import pytest
 import torch
 
-from workflow_scripts.finetuning.loss import token_loss
-from workflow_scripts.finetuning.parameters import count_trainable, optimizer_groups, prepare
+from workflow_scripts.finetuning.parameters import count_trainable, optimizer_groups
 from workflow_scripts.settings import InputError, ModelSettings, RecipeSettings
 from workflow_scripts.vlm.conversation import Example, Turn
 from workflow_scripts.vlm.encode import collate, encode
 from workflow_scripts.vlm.load import VLM, load
+from workflow_scripts.vlm.loss import token_loss
 from workflow_scripts.vlm.media import Clip
+from workflow_scripts.vlm.trainable import prepare
 
 LANGUAGE = {"vision_tower": 0, "projector": 0, "language_model": 1e-4}
 

@@ -10,14 +10,14 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from workflow_scripts.finetuning.loss import token_loss
-from workflow_scripts.finetuning.parameters import prepare
 from workflow_scripts.settings import ModelSettings, RecipeSettings
 from workflow_scripts.vlm.conversation import Example
 from workflow_scripts.vlm.encode import collate, encode
 from workflow_scripts.vlm.families import get_family
 from workflow_scripts.vlm.flops import Flops, ModelFlops, Work
 from workflow_scripts.vlm.load import VLM, load
+from workflow_scripts.vlm.loss import token_loss
+from workflow_scripts.vlm.trainable import prepare
 
 from .conftest import DIALOGUE, MODELS, clip
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn.functional import cross_entropy
 
-from workflow_scripts.finetuning.dataset import IGNORED
+from workflow_scripts.vlm.encode import IGNORED
 
 
 def token_loss(model: Any, batch: dict[str, torch.Tensor], step_tokens: torch.Tensor | float) -> torch.Tensor:
