@@ -12,9 +12,9 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
+from workflow_scripts.content.checksums import Checksums
 from workflow_scripts.hub import pins
 from workflow_scripts.miniature.courses import COURSES, PREDICTOR_STARTS
-from workflow_scripts.provenance.checksums import Checksums
 from workflow_scripts.provenance.closure import Repository
 from workflow_scripts.settings import InputError, demand, load_study, plan, to_json
 

@@ -20,6 +20,7 @@ STAGES = [
 # A support package may import those named with it.
 SUPPORT = {
     "settings": set(),
+    "content": {"settings"},
     "hub": {"settings"},
     "video": {"settings"},
     "vlm": {"settings"},

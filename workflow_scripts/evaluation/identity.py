@@ -11,23 +11,20 @@ import hashlib
 import json
 import os
 import re
-import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
+from workflow_scripts.content import syntax
+from workflow_scripts.content.cache import cached_snapshot
+from workflow_scripts.content.checksums import Checksums
 from workflow_scripts.settings import InputError, ModelSettings
 
-# What transformers and peft may read of a model's folder.
-READ = {".safetensors", ".json", ".jinja", ".txt", ".model"}
 LIBRARIES = ("torch", "torchvision", "transformers", "tokenizers", "pillow", "peft")
 # Settings that say where a model is and what it is called, not what it answers.
 NAMES = {"name", "source", "revision", "size_b"}
 COMMIT = re.compile(r"[0-9a-f]{40}")
-# A file system's clock may stand still this long: within it a file can change and keep its times.
-SETTLED_S = 2.0
 
 
 def identity(
@@ -67,48 +64,23 @@ def weights(model: ModelSettings, checksums: Path | None) -> dict[str, str]:
         return folder_checksums(Path(model.source), checksums)
     if model.revision is not None and COMMIT.fullmatch(model.revision):
         return {"repository": model.source, "commit": model.revision}
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(model.source, "config.json", revision=model.revision)
-    except HFValidationError:
-        found = None
-    if not isinstance(found, str):
+    snapshot = cached_snapshot(model.source, model.revision)
+    if snapshot is None:
         raise InputError(
             f"model {model.name}: source {model.source} is neither a folder nor, at revision "
             f"{model.revision or 'main'}, in the hub's cache on this machine; expected one of them"
         )
-    return {"repository": model.source, "commit": Path(found).parent.name}
+    return {"repository": model.source, "commit": snapshot.name}
 
 
 def folder_checksums(folder: Path, checksums: Path | None) -> dict[str, str]:
-    """SHA-256 by name of the files that a model is loaded from.
+    """SHA-256 by name of the files that a model is loaded from; each is read once as long as it stays the same.
 
-    A file is read again only where its size, its times or its place on the disk differ from when it last was; the time
-    of its inode's change is among them, which no copying or touching sets back.
+    checksums: folder where they are remembered. Several jobs may do so at once for the same model: the last stays.
     """
-    began = time.time()
-    memory = None if checksums is None else checksums / f"{digest(str(folder.resolve()))[:16]}.json"
-    known = {} if memory is None else _read(memory)
-    found: dict[str, str] = {}
-    stamps: dict[str, Any] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix not in READ or not path.is_file():
-            continue
-        stamp = _stamp(path)
-        entry = known.get(path.name)
-        if entry and entry["stamp"] == stamp:
-            found[path.name] = entry["sha256"]
-        else:
-            with path.open("rb") as handle:
-                found[path.name] = hashlib.file_digest(handle, "sha256").hexdigest()
-        if _stamp(path) != stamp:
-            raise InputError(f"file {path} changed while it was read; expected weights that nobody writes to")
-        if began - max(stamp[1], stamp[2]) / 1e9 > SETTLED_S:
-            stamps[path.name] = {"stamp": stamp, "sha256": found[path.name]}
-    if memory is not None and stamps != known:
-        _write(stamps, memory)
+    known = Checksums(None if checksums is None else checksums / f"{digest(str(folder.resolve()))[:16]}.json")
+    found = known.of_folder(folder)
+    known.remember()
     return found
 
 
@@ -119,37 +91,5 @@ def code_sha256() -> str:
     found = hashlib.sha256()
     for path in files:
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        found.update(f"{path.relative_to(package)}\0{ast.dump(_without_docstrings(tree))}\0".encode())
+        found.update(f"{path.relative_to(package)}\0{syntax.digest(tree)}\0".encode())
     return found.hexdigest()
-
-
-def _without_docstrings(tree: ast.Module) -> ast.Module:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(
-            node, clean=False
-        ):
-            node.body = node.body[1:]
-    return tree
-
-
-def _stamp(path: Path) -> list[int]:
-    """What tells, without reading it, that a file is another than before: size, times, inode, device."""
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev]
-
-
-def _read(memory: Path) -> dict[str, Any]:
-    """What is remembered of a folder; nothing, where it is not readable."""
-    try:
-        known = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
-def _write(known: Mapping[str, Any], memory: Path) -> None:
-    """Remember. Several jobs may do so at once for the same model: the last of them stays, whole."""
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    partial = memory.parent / f"{memory.name}.{uuid4().hex}"
-    partial.write_text(json.dumps(known, indent=1), encoding="utf-8")
-    os.replace(partial, memory)

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from huggingface_hub import try_to_load_from_cache
 from pydantic import Field, ValidationError
 
+from workflow_scripts.content.cache import cached_snapshot
+from workflow_scripts.content.checksums import file_sha256, loaded_files
 from workflow_scripts.finetuning.kernels import check_kernels, kernel_packages
 from workflow_scripts.finetuning.samples import quarantined_videos, read_samples, split_quarantined
 from workflow_scripts.frames.store import FrameStore
@@ -28,8 +29,6 @@ from workflow_scripts.settings.cli import json_of, run
 from workflow_scripts.settings.files import write_yaml
 
 PACKAGES = ("torch", "torchvision", "transformers", "accelerate", "peft", "deepspeed", "tokenizers", "numpy", "pillow")
-READ_BESIDE = (".json", ".jinja", ".model", ".txt")
-"""Endings of what transformers reads beside the weights: settings of the processor, tokenizer, chat template."""
 
 
 class CheckedFile(Section):
@@ -152,7 +151,7 @@ def find_weights(model: ModelSettings) -> Weights:
     local = Path(model.source)
     if local.is_dir():
         files = _weight_files(local, f"model {model.name}: folder {local}")
-        files += sorted({path.name for path in local.iterdir() if path.name.endswith(READ_BESIDE)} - set(files))
+        files += [path.name for path in loaded_files(local) if path.suffix != ".safetensors" and path.name not in files]
         return Weights(commit=None, sha256={name: file_sha256(local / name) for name in files})
     where = f"model {model.name}: source {model.source}"
     if local.is_absolute() or model.source.count("/") != 1:
@@ -160,14 +159,13 @@ def find_weights(model: ModelSettings) -> Weights:
             f"{where} is not a folder on this machine; expected a folder with config.json and safetensors: "
             "snakemake fetch_models brings a study's models"
         )
-    config = try_to_load_from_cache(model.source, "config.json", revision=model.revision)
-    if not isinstance(config, str):
+    snapshot = cached_snapshot(model.source, model.revision)
+    if snapshot is None:
         raise InputError(
             f"{where} at revision {model.revision or 'main'} is neither a folder nor in the local Hugging Face cache; "
             f"expected it there: snakemake fetch_models, or hf download {model.source}"
             + (f" --revision {model.revision}" if model.revision else "")
         )
-    snapshot = Path(config).parent
     _weight_files(snapshot, where)
     return Weights(commit=snapshot.name, sha256={})
 
@@ -200,14 +198,6 @@ def optimizer_steps(samples: int, recipe: RecipeSettings) -> int:
 def installed_versions(recipe: RecipeSettings) -> dict[str, str]:
     """Versions of the packages that decide what a run computes."""
     return {package: importlib.metadata.version(package) for package in (*PACKAGES, *kernel_packages(recipe))}
-
-
-def file_sha256(path: Path) -> str:
-    """Checksum of a file's content; InputError if there is no such file."""
-    if not path.is_file():
-        raise InputError(f"file {path} is missing")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,7 +7,8 @@ envs/requirements.txt locks, except those that only show what happens.
 
 What is imported is read, not run. An import anywhere in a module counts, inside a function too. A package whose
 `__init__` does nothing but pass names on (docstring, relative imports, `__all__`) stands for the modules that its names
-come from: `from workflow_scripts.settings import InputError` depends on `settings/section.py`, not on all settings.
+come from: `from workflow_scripts.content.syntax import digest, is_text
+from workflow_scripts.settings import InputError` depends on `settings/section.py`, not on all settings.
 """
 
 import ast
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import yaml
 
+from workflow_scripts.content.syntax import digest, is_text
 from workflow_scripts.settings import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -159,28 +161,17 @@ class Repository:
                     own.append((target, attribute))
         names = _passed_on(tree, name) if path.name == "__init__.py" else None
         return _Module(
-            digest(tree), tuple(dict.fromkeys(own)), frozenset(foreign - sys.stdlib_module_names - SHOWING), names
+            digest(tree)[:DIGITS],
+            tuple(dict.fromkeys(own)),
+            frozenset(foreign - sys.stdlib_module_names - SHOWING),
+            names,
         )
-
-
-def digest(tree: ast.Module) -> str:
-    """Digest of a syntax tree without docstrings; positions are no part of it."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            node.body = [one for one in node.body if not _is_text(one)]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:DIGITS]
 
 
 def _content(path: Path) -> str:
     """Digest of what a YAML file says; comments and layout do not count."""
     said = yaml.safe_load(path.read_text(encoding="utf-8"))
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:DIGITS]
-
-
-def _is_text(statement: ast.stmt) -> bool:
-    """Whether a statement is a string alone: a docstring, or one below a constant."""
-    value = statement.value if isinstance(statement, ast.Expr) else None
-    return isinstance(value, ast.Constant) and isinstance(value.value, str)
 
 
 def _targets(node: ast.AST, module: str, *, is_package: bool) -> Iterator[tuple[str, str | None]]:
@@ -209,7 +200,7 @@ def _passed_on(tree: ast.Module, package: str) -> dict[str, tuple[str, str]] | N
         if isinstance(statement, ast.ImportFrom) and statement.level == 1:
             target = _absolute(statement, package, is_package=True)
             names |= {alias.asname or alias.name: (target, alias.name) for alias in statement.names}
-        elif not (_is_text(statement) or _names_all(statement)):
+        elif not (is_text(statement) or _names_all(statement)):
             return None
     return names
 

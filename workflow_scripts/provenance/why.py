@@ -18,7 +18,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workflow_scripts.provenance.closure import ROOT, Repository, digest
+from workflow_scripts.content.syntax import digest
+from workflow_scripts.provenance.closure import DIGITS, ROOT, Repository
 from workflow_scripts.provenance.pending import Pending, pending
 from workflow_scripts.settings.cli import run
 
@@ -117,7 +118,7 @@ def committed(path: Path, wanted: str, root: Path) -> str | None:
 
 def _digest(text: str) -> str | None:
     try:
-        return digest(ast.parse(text))
+        return digest(ast.parse(text))[:DIGITS]
     except SyntaxError:
         return None
 

@@ -35,14 +35,14 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(Path(handle.name).name)  # type: ignore[attr-defined]
         return digest(handle, name)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(module.hashlib, "file_digest", counted)  # type: ignore[attr-defined]
+    monkeypatch.setattr(hashlib, "file_digest", counted)
     return found
 
 
 def settle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let an hour pass."""
     now = time.time() + 3600
-    monkeypatch.setattr(module.time, "time", lambda: now)  # type: ignore[attr-defined]
+    monkeypatch.setattr(time, "time", lambda: now)
 
 
 def test_files_are_known_by_their_content_and_read_once(
