@@ -1,5 +1,6 @@
 """The settings, wildcard constraints, and the input functions that rules share."""
 
+import json
 import os
 import re
 import shlex
@@ -92,6 +93,11 @@ def content(source):
     checksum = CHECKSUMS.of_model(Path(source))
     CHECKSUMS.remember()
     return checksum
+
+
+def world_settings(wildcards):
+    """The miniature's settings, as JSON, that decide its videos and benchmarks."""
+    return json.dumps(STUDY.miniature.model_dump(mode="json", exclude={"images"}))
 
 
 def miniature_start(wildcards):

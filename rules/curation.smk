@@ -111,3 +111,27 @@ rule manifest:
         " --malformed {input.malformed:q} --dataset {params.root:q} {params.draw:q} {params.fetched:q}"
         " --probes {input.probes:q} --workers {threads} {params.timeout} --output {output.manifest:q}"
         " --quarantine {output.quarantine:q} --statistics {output.statistics:q} > {log:q} 2>&1"
+
+
+rule images:
+    input:
+        lambda wildcards: optional(STUDY.images.ready if STUDY.images else None),
+    output:
+        table="<results>/curation/images.parquet",
+        store="<results>/curation/images.arrow",
+        quarantine="<results>/curation/images.quarantine.csv",
+    log:
+        "<logs>/curation/images.log",
+    benchmark:
+        "<benchmarks>/curation/images.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=240,
+    params:
+        code=code("curation.draw_images"),
+        settings=lambda wildcards: to_json(STUDY.images),
+    message:
+        "drawing conversations about images"
+    shell:
+        "python -m workflow_scripts.curation.draw_images --settings {params.settings:q} --output {output.table:q}"
+        " --store {output.store:q} --quarantine {output.quarantine:q} > {log:q} 2>&1"

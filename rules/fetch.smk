@@ -39,6 +39,16 @@ rule fetch:
         f"python -m workflow_scripts.curation.fetch {STUDY_FLAG}" " --output {params.table:q}"
 
 
+rule fetch_images:
+    localrule: True
+    params:
+        study=lambda wildcards: to_json(CONFIGURED),
+    message:
+        "fetching conversations about images"
+    shell:
+        f"python -m workflow_scripts.curation.fetch_images {STUDY_FLAG}"
+
+
 rule fetch_models:
     localrule: True
     params:

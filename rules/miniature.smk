@@ -14,7 +14,7 @@ rule world:
     threads: STUDY.compute.threads.miniature
     params:
         code=code("miniature.world"),
-        settings=lambda wildcards: to_json(STUDY.miniature),
+        settings=world_settings,
     message:
         "drawing the miniature's videos"
     shell:
@@ -32,12 +32,28 @@ rule benchmarks:
     threads: STUDY.compute.threads.miniature
     params:
         code=code("miniature.benchmarks"),
-        settings=lambda wildcards: to_json(STUDY.miniature),
+        settings=world_settings,
     message:
         "drawing the miniature's benchmarks"
     shell:
         "python -m workflow_scripts.miniature.benchmarks --settings {params.settings:q} --threads {threads}"
         " --output {output:q} > {log:q} 2>&1"
+
+
+rule stills:
+    output:
+        f"{MINIATURE}/images.json",
+    log:
+        "<logs>/miniature/images.log",
+    benchmark:
+        "<benchmarks>/miniature/images.jsonl"
+    params:
+        code=code("miniature.images"),
+        settings=lambda wildcards: to_json(STUDY.miniature),
+    message:
+        "drawing the miniature's conversations about stills"
+    shell:
+        "python -m workflow_scripts.miniature.images --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
 # The models are shipped in resources/miniature/ and made again only on demand, by

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from workflow_scripts.curation.archives import ARCHIVE_BYTES, Archive, annotation_files, archives_of, choose
+from workflow_scripts.curation.fetch_images import wanted as wanted_images
 from workflow_scripts.curation.registry import registry
 from workflow_scripts.hub import pins as pinning
 from workflow_scripts.hub.client import Hub, RemoteFile
 from workflow_scripts.hub.fetch_models import wanted
-from workflow_scripts.settings import InputError, StudySettings, cli
+from workflow_scripts.settings import ImagesSettings, InputError, StudySettings, cli
 
 VIDEOS = 178_510  # captions of the data set, one a video
 ARCHIVES = 250  # of all subsets
@@ -47,8 +48,11 @@ def plan(study: StudySettings, pins: pinning.Pins, hub: Hub) -> list[Line]:
         found += _dataset(study, _listing(hub, videos, pins))
     models = [entry for entry in pinning.repositories(study) if entry.kind == "models"]
     found += [_model(study, entry, pins, hub) for entry in models]
+    images = pinning.images(study)
+    if study.images is not None and images is not None:
+        found.append(_images(study.images, images, pins, hub))
     for entry in pinning.repositories(study):
-        if entry.kind == "datasets" and entry != videos:
+        if entry.kind == "datasets" and entry not in (videos, images):
             listing, note = _listing(hub, entry, pins)
             size = None if listing is None else sum(file.size for file in listing.values())
             number = None if listing is None else len(listing)
@@ -98,6 +102,19 @@ def _dataset(study: StudySettings, answer: tuple[dict[str, RemoteFile] | None, s
         Line("annotations", annotations, size, size, annotations, note.split(";")[0]),
         Line("videos", len(chosen) - len(read), network, whole * kept, min(videos, there), note),
     ]
+
+
+def _images(settings: ImagesSettings, repository: pinning.Repository, pins: pinning.Pins, hub: Hub) -> Line:
+    what, revision = "conversations about images", pinning.commit(repository, pins)
+    note = "only for what needs them, by `snakemake fetch_images`; not pinned"
+    if revision is not None:
+        try:
+            files = wanted_images(hub, settings, revision)
+            size = sum(file.size for file in files)
+            return Line(what, len(files), size, size, len(files), note.replace("not pinned", f"at {revision[:12]}"))
+        except InputError as error:
+            note = note.replace("not pinned", f"not asked: {error}")
+    return Line(what, settings.files, None, None, settings.files, note)
 
 
 def _model(study: StudySettings, repository: pinning.Repository, pins: pinning.Pins, hub: Hub) -> Line:

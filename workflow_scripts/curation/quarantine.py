@@ -12,11 +12,11 @@ HEADER = ("video", "reason", "detail")
 Row = tuple[str, str, str]
 
 
-def write_quarantine(rows: Iterable[Row], path: Path) -> None:
-    """Write the rows in their order."""
+def write_quarantine(rows: Iterable[Row], path: Path, kind: str = "video") -> None:
+    """Write the rows in their order. kind: what the first column names."""
     with files.atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(HEADER)
+        writer.writerow((kind, *HEADER[1:]))
         writer.writerows([text.encode("utf-8", "backslashreplace").decode() for text in row] for row in rows)
 
 

@@ -100,9 +100,18 @@ def dataset(study: StudySettings) -> Repository | None:
     return Repository("datasets", entry.repository, entry.revision) if REPOSITORY.fullmatch(entry.repository) else None
 
 
+def images(study: StudySettings) -> Repository | None:
+    """The repository of the conversations about images; None where the study has none, or they come from elsewhere."""
+    entry = study.images
+    if entry is None or not REPOSITORY.fullmatch(entry.repository):
+        return None
+    return Repository("datasets", entry.repository, entry.revision)
+
+
 def _repositories(study: StudySettings) -> Iterator[Repository]:
-    if (found := dataset(study)) is not None:
-        yield found
+    for found in (dataset(study), images(study)):
+        if found is not None:
+            yield found
     for source in (*study.models.values(), *(entry.model for entry in study.budgets.predictors.values())):
         if on_hub(source.source):
             yield Repository("models", source.source, source.revision)
@@ -153,7 +162,7 @@ def pinned(study: StudySettings, pins: Pins) -> StudySettings:
         place = folder(study.hub.models, entry.source, revision)
         return entry.model_copy(update={"source": place.as_posix(), "revision": revision})
 
-    videos = dataset(study)
+    videos, pictures = dataset(study), images(study)
     benchmarks = {
         name: entry.model_copy(update={"revision": commit(Repository("datasets", entry.dataset, entry.revision), pins)})
         for name, entry in study.benchmarks.registry.items()
@@ -164,6 +173,8 @@ def pinned(study: StudySettings, pins: Pins) -> StudySettings:
     return study.model_copy(
         update={
             "dataset": study.dataset.model_copy(update={"revision": videos and commit(videos, pins)}),
+            "images": study.images
+            and study.images.model_copy(update={"revision": pictures and commit(pictures, pins)}),
             "models": {name: model(entry) for name, entry in study.models.items()},
             "budgets": study.budgets.model_copy(
                 update={"dinov2": model(study.budgets.dinov2), "predictors": predictors}

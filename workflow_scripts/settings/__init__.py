@@ -8,6 +8,7 @@ from .evaluation import AnalysisSettings, EvaluationSettings, FiguresSettings
 from .experiments import ExperimentSettings
 from .frames import FramesSettings
 from .hub import HubSettings
+from .images import ImagesSettings
 from .miniature import MiniatureSettings
 from .models import ModelSettings
 from .recipes import LearningRates, LoraSettings, RecipeSettings
@@ -30,6 +31,7 @@ __all__ = [
     "FiguresSettings",
     "FramesSettings",
     "HubSettings",
+    "ImagesSettings",
     "InputError",
     "LearningRates",
     "LoraSettings",

@@ -11,6 +11,7 @@ class MiniatureSettings(Section):
     seed: int = Field(0, ge=0, description="First seed of the scenes.")
     videos: int = Field(700, ge=1, description="Training videos.")
     broken: int = Field(8, ge=0, description="Of these, files that are broken on purpose.")
+    images: int = Field(1000, ge=0, description="Conversations about stills, of which every hundredth is broken.")
     questions: int = Field(240, ge=8, description="Questions of each benchmark.")
 
     @model_validator(mode="after")

@@ -175,6 +175,7 @@ EXPERIMENTS = [
 ]
 
 PAPER: dict[str, Any] = {
+    "images": {},
     "budgets": {"predictors": PREDICTORS},
     "models": MODELS,
     "recipes": {"full": {}},

@@ -18,6 +18,7 @@ from .experiments import FRAMES_AXIS, ExperimentSettings
 from .families import FAMILIES
 from .frames import FramesSettings
 from .hub import HubSettings
+from .images import ImagesSettings
 from .miniature import MiniatureSettings
 from .models import ModelSettings
 from .recipes import RecipeSettings, filled
@@ -34,6 +35,9 @@ class StudySettings(Section):
     )
     dataset: DatasetSettings = Field(DatasetSettings(), description="The training videos.")
     curation: CurationSettings = Field(CurationSettings(), description="The sample of videos to train on.")
+    images: ImagesSettings | None = Field(
+        None, description="Conversations about images, drawn for what needs them. null: none."
+    )
     frames: FramesSettings = Field(FramesSettings(), description="The frame store.")
     budgets: BudgetsSettings = Field(description="What predicts budgets in the hybrid allocations.")
     models: dict[str, ModelSettings] = Field(
