@@ -4,8 +4,9 @@ Frames come from the frame store, N uniform ones a video, with their timestamps;
 Blind, the model sees a mid-grey picture in place of each: what it then earns, language alone earns.
 
 A question that was answered before, by the same weights and the same code, is not asked again: its key holds all that
-the model would be given. Questions are generated in padded batches of like length; that changes a response by rounding
-at most, so neither the size of a batch nor what else is in it is part of the key.
+the model would be given. Questions are generated in padded batches of like length, those about one video together, so
+that it is read once; that changes a response by rounding at most, so neither the size of a batch nor what else is in it
+is part of the key.
 """
 
 from __future__ import annotations
@@ -63,10 +64,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Question:
-    """A request with the key of its answer, which holds all that decides it but the model, and about how long it is."""
+    """A request with the key of its answer, which holds all that decides it but the model, and about how long it is.
+
+    seen: checksum of what it shows; None where it shows nothing.
+    """
 
     request: Request
     key: str
+    seen: str | None
     tokens: float
 
     @property
@@ -152,20 +157,32 @@ class Answerer(lmms):
         return [str(known[one.key]) for one in asked]
 
     def _batches(self, questions: Sequence[Question]) -> Iterator[list[Question]]:
-        """Batches of questions that end alike, the longest first: where memory is short, it is at the start."""
-        order = sorted(questions, key=lambda one: (one.ends, -one.tokens))
+        """Batches of questions that end alike, the longest first: where memory is short, it is at the start.
+
+        Questions that show the same stand together, and share a batch where one has room for all of them.
+        """
+        together: dict[object, list[Question]] = {}
+        for one in questions:
+            together.setdefault((one.ends, one.seen if one.seen is not None else one.key), []).append(one)
+        groups = sorted(together.values(), key=lambda group: (group[0].ends, -max(one.tokens for one in group)))
         batch: list[Question] = []
-        for one in order:
-            if batch and (len(batch) == self.batch_size or one.ends != batch[0].ends):
+        for group in groups:
+            fits = len(batch) + len(group) <= self.batch_size or len(group) > self.batch_size
+            if batch and (not fits or group[0].ends != batch[0].ends):
                 yield batch
                 batch = []
-            batch.append(one)
+            for one in sorted(group, key=lambda one: -one.tokens):
+                if len(batch) == self.batch_size:
+                    yield batch
+                    batch = []
+                batch.append(one)
         if batch:
             yield batch
 
     def _answer(self, batch: Sequence[Question]) -> dict[str, str]:
         """Ask the model; answers by key."""
-        examples = [self._example(one.request) for one in batch]
+        media = {one.seen: self._media(one.request) for one in {one.seen: one for one in batch}.values()}
+        examples = [self._example(one.request, media[one.seen]) for one in batch]
         max_new_tokens, stop = batch[0].ends
         said = generate(self.vlm, examples, max_new_tokens=max_new_tokens, stop=stop)
         return {one.key: answer for one, answer in zip(batch, said, strict=True)}
@@ -185,18 +202,20 @@ class Answerer(lmms):
             pixels = sum(min(math.prod(image.size), self.max_pixels) for image in seen)
         self.shown[request.task, request.doc_id] = Shown(cluster, count)
         key = digest([request.prompt, checksum, self.blind, request.max_new_tokens, request.stop])
-        return Question(request, key, pixels / PIXELS_A_TOKEN + len(request.prompt) / LETTERS_A_TOKEN)
+        return Question(request, key, checksum, pixels / PIXELS_A_TOKEN + len(request.prompt) / LETTERS_A_TOKEN)
 
-    def _example(self, request: Request) -> Example:
+    def _example(self, request: Request, media: Media | None) -> Example:
+        return Example((Turn("user", request.prompt),), media)
+
+    def _media(self, request: Request) -> Media | None:
+        """What the model is shown with a question."""
         seen = self._visual(request)
         media: Media | None
         if isinstance(seen, str):
             media = self.store.clip(seen, self.frames, last=request.task in self.last_frame)
         else:
             media = seen
-        if media is not None and self.blind:
-            media = blinded(media)
-        return Example((Turn("user", request.prompt),), media)
+        return blinded(media) if media is not None and self.blind else media
 
     def _visual(self, request: Request) -> Images | str | None:
         """What a question shows: images, a video's path below the benchmarks' root, or nothing."""

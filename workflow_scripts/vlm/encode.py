@@ -36,7 +36,23 @@ def encode(vlm: VLM, example: Example, *, supervise: bool) -> dict[str, Tensor]:
     Raises:
         InputError: more than ``max_length`` tokens, a media placeholder in a turn's text, or no user turn for media.
     """
-    prepared = _prepare(vlm, example)
+    return _encode(vlm, example, _prepare(vlm, example), supervise)
+
+
+def encode_all(vlm: VLM, examples: Sequence[Example], *, supervise: bool) -> list[dict[str, Tensor]]:
+    """Encode conversations as ``encode`` does; media that several of them show, as one object, are prepared once.
+
+    Their pixel tensors are shared, so they are not to be changed in place.
+    """
+    prepared: dict[int, Prepared] = {}
+    for example in examples:
+        if id(example.media) not in prepared:
+            prepared[id(example.media)] = _prepare(vlm, example)
+    return [_encode(vlm, example, prepared[id(example.media)], supervise) for example in examples]
+
+
+def _encode(vlm: VLM, example: Example, prepared: Prepared, supervise: bool) -> dict[str, Tensor]:
+    """Encode one conversation whose media are prepared."""
     text, spans = _text(vlm, example, prompt=not supervise)
     for found, replacement in prepared.substitutions.items():
         at = text.index(found)
@@ -140,8 +156,7 @@ def collate(
             row[start : start + len(one[key])] = one[key]
         return rows
 
-    pad_id = vlm.tokenizer.pad_token_id
-    batch = {"input_ids": pad("input_ids", int(pad_id if pad_id is not None else vlm.tokenizer.eos_token_id))}
+    batch = {"input_ids": pad("input_ids", padding_id(vlm))}
     lengths = torch.tensor([len(one["input_ids"]) for one in encoded])
     columns = torch.arange(length)[None]
     mask = columns >= (length - lengths)[:, None] if padding_side == "left" else columns < lengths[:, None]
@@ -152,6 +167,12 @@ def collate(
     batch.update(_join_media(vlm, encoded))
     batch["position_ids"] = vlm.family.position_ids(vlm, batch)
     return batch
+
+
+def padding_id(vlm: VLM) -> int:
+    """The token that stands where there is none."""
+    pad_id = vlm.tokenizer.pad_token_id
+    return int(pad_id if pad_id is not None else vlm.tokenizer.eos_token_id)
 
 
 def _join_media(vlm: VLM, encoded: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -10,14 +10,17 @@ from transformers import GenerationConfig
 
 from workflow_scripts.settings import InputError
 from workflow_scripts.vlm.conversation import Example, Turn
-from workflow_scripts.vlm.encode import IGNORED, collate, encode
+from workflow_scripts.vlm.encode import IGNORED, collate, encode, encode_all
 from workflow_scripts.vlm.load import VLM
+from workflow_scripts.vlm.prefix import groups_of_media, read_media
 
 PROJECTED_ROWS = 16_384  # of the output embeddings are float32 at a time
 
 
 def generate(vlm: VLM, examples: Sequence[Example], *, max_new_tokens: int, stop: Sequence[str] = ()) -> list[str]:
     """Answer a batch greedily: one beam, no sampling and no penalty, whatever the model's generation_config says.
+
+    Media that several examples show, as one object, are read once: see ``prefix``.
 
     Args:
         vlm: a loaded model.
@@ -30,8 +33,13 @@ def generate(vlm: VLM, examples: Sequence[Example], *, max_new_tokens: int, stop
     """
     if not examples:
         return []
-    batch = collate(vlm, [encode(vlm, example, supervise=False) for example in examples], padding_side="left")
-    inputs = {key: tensor.to(vlm.device) for key, tensor in batch.items()}
+    encoded = encode_all(vlm, examples, supervise=False)
+    groups = groups_of_media(examples)
+    if len(set(groups)) < len(groups):
+        inputs = read_media(vlm, encoded, groups)
+    else:
+        batch = collate(vlm, encoded, padding_side="left")
+        inputs = {key: tensor.to(vlm.device) for key, tensor in batch.items()}
     # The values saved with a model fill whatever a call leaves unset, penalties included, so they are put aside. An
     # adapter's wrapper passes calls on to the model below, which has its own.
     model: Any = vlm.model.get_base_model() if hasattr(vlm.model, "get_base_model") else vlm.model
@@ -42,7 +50,7 @@ def generate(vlm: VLM, examples: Sequence[Example], *, max_new_tokens: int, stop
             tokens = model.generate(**inputs)
     finally:
         model.generation_config = saved
-    answers = vlm.tokenizer.batch_decode(tokens[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    answers = vlm.tokenizer.batch_decode(tokens[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     return [_cut(answer, stop) for answer in answers]
 
 

@@ -107,9 +107,9 @@ def answerer(world: World, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any
         seen: list[Any] = []
 
         class Told(model.Answerer):
-            def _example(self, request: Any) -> Any:
+            def _example(self, request: Any, media: Any) -> Any:
                 asked.append((request.task, self.tasks[request.task].eval_docs_no_media[request.doc_id]))
-                return super()._example(request)
+                return super()._example(request, media)
 
         def generate(vlm: Any, examples: Sequence[Any], *, max_new_tokens: int, stop: Sequence[str] = ()) -> list[str]:
             seen.append((len(examples), max_new_tokens, tuple(stop)))

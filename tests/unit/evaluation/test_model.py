@@ -1,6 +1,8 @@
 """What the model is shown: frames by the store, pictures as they are, grey when blind; in batches of like questions."""
 
+import math
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -57,6 +59,27 @@ def test_a_video_is_shown_as_its_frames_in_the_store(world: World, answerer: Cal
     assert all(isinstance(clip, Clip) and len(clip) == FRAMES for clip in clips)
     shown = {entry.cluster for entry in model.shown.values()}
     assert shown == FrameStore(world.store).videos
+
+
+@pytest.mark.parametrize("size", [2, 5, 32])
+def test_questions_about_one_video_share_it_within_a_batch(
+    world: World, answerer: Callable[..., Any], size: int
+) -> None:
+    model = answerer("video", well_said, batch_size=size)
+    ask(world, model, "video")
+    examples, read = list(model.vlm.examples), 0
+    groups: Counter[Any] = Counter()
+    for n, *ends in model.vlm.batches:
+        batch, examples = examples[:n], examples[n:]
+        read += len({id(example.media) for example in batch})
+        groups.update((_content(example.media), tuple(ends)) for example in batch)
+    fewest = sum(math.ceil(n / size) for n in groups.values())
+    assert fewest <= read <= (fewest if size == 32 else 1.3 * fewest)
+    assert read < len(model.vlm.examples)
+
+
+def _content(clip: Clip) -> bytes:
+    return clip.frames.tobytes()
 
 
 def test_the_last_frame_is_shown_to_the_tasks_that_ask_for_it(world: World, answerer: Callable[..., Any]) -> None:

@@ -8,9 +8,10 @@ import torch
 
 from workflow_scripts.settings import InputError
 from workflow_scripts.vlm.conversation import Example
-from workflow_scripts.vlm.encode import collate, encode
+from workflow_scripts.vlm.encode import collate, encode, encode_all
 from workflow_scripts.vlm.generate import end_token_ids, generate, option_logprobs
 from workflow_scripts.vlm.load import VLM
+from workflow_scripts.vlm.prefix import groups_of_media, read_media
 
 from .conftest import DIALOGUE, ask, clip, image
 
@@ -44,6 +45,49 @@ def test_generation_is_the_argmax_at_every_step(vlm: VLM) -> None:
     assert generate(vlm, PROMPTS, max_new_tokens=8) == expected
     assert [generate(vlm, [example], max_new_tokens=8)[0] for example in PROMPTS] == expected
     assert len(set(expected)) > 1
+
+
+def test_questions_about_one_medium_are_answered_as_if_alone(vlm: VLM) -> None:
+    video, other, pictures = clip(9, seconds=40.0), clip(4), (image(2), image(3))
+    asked = [
+        Example(ask(text), media)
+        for text, media in [
+            ("Is there a green one?", video),
+            ("How many red objects are there?", other),
+            ("no", pictures),
+            ("What is left of the striped one, and what is right of it?", video),
+            ("a", None),
+            ("b", video),
+            ("Is there a blue one?", None),
+            ("c", pictures),
+        ]
+    ]
+    expected = [greedy(vlm, example, 8) for example in asked]
+    assert generate(vlm, asked, max_new_tokens=8) == expected
+    encoded = encode_all(vlm, asked, supervise=False)
+    inputs = read_media(vlm, encoded, groups_of_media(asked))
+    done = inputs["past_key_values"].get_seq_length()
+    rest = {"input_ids": inputs["input_ids"][:, done:], "position_ids": inputs["position_ids"][..., done:]}
+    with torch.no_grad():
+        logits = vlm.model(**inputs | rest).logits
+        for row, one in zip(logits, encoded, strict=True):
+            alone = vlm.model(**collate(vlm, [one])).logits[0]
+            torch.testing.assert_close(row[-5:], alone[-5:], rtol=1e-4, atol=1e-5)
+
+
+def test_a_medium_is_read_once(vlm: VLM) -> None:
+    video = clip(8)
+    asked = [Example(ask(text), video) for text in ("Is there a green one?", "a", "How many red objects are there?")]
+    read: list[int] = []
+    tower = next(part for name, part in vlm.model.named_modules() if name.endswith(("visual", "vision_tower")))
+    handle = tower.register_forward_pre_hook(lambda _, arguments: read.append(len(arguments[0])))
+    try:
+        generate(vlm, asked[:1], max_new_tokens=2)
+        generate(vlm, asked, max_new_tokens=2)
+    finally:
+        handle.remove()
+    assert len(read) == 2
+    assert read[0] == read[1] > 0
 
 
 def test_a_saved_generation_config_changes_nothing(vlm: VLM) -> None:
