@@ -78,3 +78,83 @@ rule vlm:
         "python -m workflow_scripts.budgets.vlm --manifest {input.manifest:q} --store {input.store:q}"
         " --predictor {params.predictor:q} --admissible {params.admissible} --device {params.device}"
         " --threads {threads} --output {output:q} > {log:q} 2>&1"
+
+
+rule likelihood:
+    input:
+        manifest="<results>/curation/manifest.parquet",
+        store=shards(),
+    output:
+        "<results>/budgets/hybrid-likelihood.parquet",
+    log:
+        "<logs>/budgets/hybrid-likelihood.log",
+    benchmark:
+        "<benchmarks>/budgets/hybrid-likelihood.jsonl"
+    threads: STUDY.compute.threads.budgets
+    resources:
+        mem_mb=lambda wildcards: demand.memory_mb(oracle_model()),
+        runtime=lambda wildcards: demand.likelihood_minutes(STUDY, oracle_model()),
+        gpu=lambda wildcards: demand.gpus(STUDY, oracle_model()),
+    params:
+        code=code("budgets.likelihood"),
+        weights=lambda wildcards: content(oracle_model().source),
+        model=lambda wildcards: to_json(oracle_model()),
+        tolerance=STUDY.budgets.oracle.tolerance,
+        admissible=STUDY.frames.budgets,
+        device=STUDY.compute.device,
+    message:
+        "reading the samples' answers after each admissible number of frames"
+    shell:
+        "python -m workflow_scripts.budgets.likelihood --manifest {input.manifest:q} --store {input.store:q}"
+        " --model {params.model:q} --tolerance {params.tolerance} --admissible {params.admissible}"
+        " --device {params.device} --threads {threads} --output {output:q} > {log:q} 2>&1"
+
+
+rule oracle:
+    input:
+        **true_budgets(),
+        manifest="<results>/curation/manifest.parquet",
+    output:
+        "<results>/budgets/hybrid-oracle.parquet",
+    log:
+        "<logs>/budgets/hybrid-oracle.log",
+    benchmark:
+        "<benchmarks>/budgets/hybrid-oracle.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        code=code("budgets.oracle"),
+        known=lambda wildcards, input: [f"--{name}" for name in true_budgets()] + [input[0]],
+        admissible=STUDY.frames.budgets,
+    message:
+        "giving every sample its minimal sufficient budget"
+    shell:
+        "python -m workflow_scripts.budgets.oracle --manifest {input.manifest:q} {params.known:q}"
+        " --admissible {params.admissible} --output {output:q} > {log:q} 2>&1"
+
+
+rule shuffled:
+    input:
+        manifest="<results>/curation/manifest.parquet",
+        store=shards(),
+        budgets=f"<results>/budgets/hybrid-{STUDY.budgets.random.predictor}.parquet",
+    output:
+        "<results>/budgets/hybrid-random.parquet",
+    log:
+        "<logs>/budgets/hybrid-random.log",
+    benchmark:
+        "<benchmarks>/budgets/hybrid-random.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        code=code("budgets.shuffled"),
+        seed=STUDY.budgets.random.seed,
+        admissible=STUDY.frames.budgets,
+    message:
+        "dealing out the budgets of hybrid-{STUDY.budgets.random.predictor} by chance"
+    shell:
+        "python -m workflow_scripts.budgets.shuffled --manifest {input.manifest:q} --store {input.store:q}"
+        " --budgets {input.budgets:q} --seed {params.seed} --admissible {params.admissible}"
+        " --output {output:q} > {log:q} 2>&1"

@@ -40,11 +40,7 @@ shell.prefix(f"export PATH={ENVIRONMENT}:$PATH PYTHONPATH={shlex.quote(str(workf
 NAMES = {
     "model": any_of(STUDY.models),
     "recipe": any_of(STUDY.recipes),
-    "allocation": any_of(
-        [f"uniform-{budget}" for budget in STUDY.frames.budgets]
-        + ["hybrid-dinov2"]
-        + [f"hybrid-{predictor}" for predictor in STUDY.budgets.predictors]
-    ),
+    "allocation": any_of([f"uniform-{budget}" for budget in STUDY.frames.budgets] + STUDY.budgets.hybrids),
 }
 
 
@@ -134,6 +130,18 @@ def fetched_flags(wildcards, input):
 def shards():
     """All files of the frame store of the training videos."""
     return [f"<results>/frames/shard-{shard}.arrow" for shard in range(STUDY.frames.shards)]
+
+
+def oracle_model():
+    """Settings of the model that reads the samples' answers; cross-checked where an experiment needs it."""
+    return STUDY.models[STUDY.budgets.oracle.model]
+
+
+def true_budgets():
+    """What hybrid-oracle is made from, by the flag that takes it: the truth, where it is known, or the estimate."""
+    if STUDY.budgets.truth is None:
+        return {"estimate": "<results>/budgets/hybrid-likelihood.parquet"}
+    return {"truth": STUDY.budgets.truth}
 
 
 def weights(wildcards):

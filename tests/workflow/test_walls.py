@@ -31,6 +31,7 @@ READERS = {
     "workflow_scripts.curation.images": {"ImageStore", "read_images"},
     "workflow_scripts.frames.store": {"FrameStore"},
     "workflow_scripts.budgets.allocation": {"read_allocation"},
+    "workflow_scripts.budgets.truth": {"read_truth"},
     "workflow_scripts.evaluation.scores": {"read_responses", "read_scores"},
     "workflow_scripts.analysis.scores": {"read_scores_table"},
     "workflow_scripts.analysis.deltas": {"read_deltas"},

@@ -18,8 +18,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from workflow_scripts.budgets.truth import read_truth
 from workflow_scripts.figures.samples import add_arguments as add_sample_arguments
-from workflow_scripts.figures.samples import read_budgets, read_truth
+from workflow_scripts.figures.samples import read_budgets
 from workflow_scripts.figures.save import save_figure, save_table, svg_text
 from workflow_scripts.figures.selection import Selection, add_arguments, select
 from workflow_scripts.figures.style import (

@@ -1,4 +1,4 @@
-"""The budgets that allocations gave to the training samples, and the true ones where a study knows them."""
+"""The budgets that allocations gave to the training samples."""
 
 import argparse
 from collections.abc import Sequence
@@ -7,11 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from workflow_scripts.budgets.allocation import read_allocation
-from workflow_scripts.settings import InputError
 from workflow_scripts.settings.files import read_parquet
 
 MANIFEST = ["sample_id", "video", "subset", "format"]
-TRUTH = ["subset", "record_id", "format", "budget"]
 
 
 def add_arguments(parser: argparse.ArgumentParser, required: bool) -> None:
@@ -31,26 +29,3 @@ def read_budgets(manifest: Path, places: Sequence[str]) -> pd.DataFrame:
         found = read_allocation(Path(path), sample_ids=table["sample_id"].tolist())
         table[allocation] = table["sample_id"].map(found.set_index("sample_id")["budget"])
     return table
-
-
-def read_truth(path: Path, samples: pd.DataFrame) -> pd.Series:
-    """The minimal sufficient budget of each sample (frames), in the order of `samples`.
-
-    A sample is found by its subset, its format and its record's id, which stands in its sample_id between the subset
-    and the last hyphen.
-    """
-    truth: pd.DataFrame = read_parquet(path, TRUTH)
-    keys = ["subset", "record_id", "format"]
-    if truth.duplicated(keys).any():
-        row = truth[truth.duplicated(keys)].iloc[0]
-        raise InputError(f"file {path}: record {row['record_id']} of {row['subset']} stands twice; expected once")
-    ids = [
-        s.removeprefix(f"{subset}/").rpartition("-")[0]
-        for s, subset in zip(samples["sample_id"], samples["subset"], strict=True)
-    ]
-    wanted = pd.DataFrame({"subset": samples["subset"], "record_id": ids, "format": samples["format"]})
-    found = wanted.merge(truth, on=keys, how="left")["budget"]
-    if found.isna().any():
-        sample = samples["sample_id"].iloc[int(found.isna().to_numpy().argmax())]
-        raise InputError(f"file {path}: no row of sample {sample}; expected one")
-    return found.astype(int).set_axis(samples.index)

@@ -1,7 +1,7 @@
 """The configuration: one pydantic model a section, unknown keys forbidden. Imports no stage."""
 
 from .benchmarks import BenchmarkSettings, BenchmarksSettings, MetricSettings
-from .budgets import BudgetsSettings, DinoSettings, PredictorSettings
+from .budgets import BudgetsSettings, DinoSettings, OracleSettings, PredictorSettings, RandomSettings
 from .compute import ComputeSettings
 from .dataset import DURATIONS, SUBSETS, CurationSettings, DatasetSettings, Shares
 from .evaluation import AnalysisSettings, EvaluationSettings, FiguresSettings
@@ -38,7 +38,9 @@ __all__ = [
     "MetricSettings",
     "MiniatureSettings",
     "ModelSettings",
+    "OracleSettings",
     "PredictorSettings",
+    "RandomSettings",
     "RecipeSettings",
     "Section",
     "Shares",

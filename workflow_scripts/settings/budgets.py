@@ -14,6 +14,10 @@ QUESTION = (
 )
 
 
+WITHOUT_QUESTION = ("dinov2", "likelihood", "oracle", "random")
+"""The <name> of the hybrid allocations that no predictor of `predictors` gives."""
+
+
 class DinoSettings(Section):
     """hybrid-dinov2: the smallest budget whose frames stand for the frames between them."""
 
@@ -59,13 +63,44 @@ class PredictorSettings(Section):
         return question
 
 
+class OracleSettings(Section):
+    """hybrid-likelihood: the smallest budget at which a model finds a sample's own answers no less likely than above.
+
+    hybrid-oracle is the truth, where `truth` names it, and else this.
+    """
+
+    model: str = Field("qwen2.5-vl-7b", min_length=1, description="The model that reads the answers, one of models.")
+    tolerance: float = Field(
+        0.1,
+        ge=0,
+        allow_inf_nan=False,
+        description="Rise of the log-likelihood of all of a sample's answers that does not count, in nats.",
+    )
+
+
+class RandomSettings(Section):
+    """hybrid-random: the budgets of another hybrid allocation, each as often, dealt out by a hash."""
+
+    predictor: str = Field(
+        "qwen3-vl-8b", min_length=1, description="Whose budgets: the <name> of hybrid-<name>, other than random."
+    )
+    seed: int = Field(0, ge=0, description="Seed of the deal.")
+
+
 class BudgetsSettings(Section):
-    """The predictors behind the hybrid allocations. uniform-<n> needs none."""
+    """What gives budgets in the hybrid allocations. uniform-<n> needs none."""
 
     dinov2: DinoSettings = Field(DinoSettings(), description="hybrid-dinov2.")
+    oracle: OracleSettings = Field(
+        OracleSettings(), description="hybrid-oracle and hybrid-likelihood: what no predictor knows."
+    )
+    random: RandomSettings = Field(
+        RandomSettings(), description="hybrid-random: as many frames, without looking at the sample."
+    )
     truth: str | None = Field(
         None,
-        description="File with each sample's true minimal budget, to compare the predictors with. null: not known.",
+        description="File with each sample's true minimal budget: hybrid-oracle's, and what predictors are compared "
+        "with. null: not known.",
     )
     predictors: dict[str, PredictorSettings] = Field(description="hybrid-<name>, by name.")
 
@@ -73,3 +108,15 @@ class BudgetsSettings(Section):
     @classmethod
     def _names(cls, predictors: object) -> object:
         return names_from_keys(predictors, inner="model")
+
+    @field_validator("predictors")
+    @classmethod
+    def _other_names(cls, predictors: dict[str, PredictorSettings]) -> dict[str, PredictorSettings]:
+        if taken := [name for name in predictors if name in WITHOUT_QUESTION]:
+            raise ValueError(f"predictor {taken[0]!r} has the name of another allocation, hybrid-{taken[0]}; rename it")
+        return predictors
+
+    @property
+    def hybrids(self) -> list[str]:
+        """Names of the hybrid allocations."""
+        return [f"hybrid-{name}" for name in (*WITHOUT_QUESTION, *self.predictors)]

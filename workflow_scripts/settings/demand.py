@@ -199,14 +199,19 @@ def memory_mb(model: ModelSettings) -> int:
 
 def training_hours(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, frames: float) -> float:
     """Hours of a training run on its GPUs; without GPUs as on one."""
-    seen = _tokens(study, model, recipe, round(frames)) or 0
-    vision = FAMILIES[model.family].vision_b if model.size_b > 1 else 0.0
-    cut = geometry(model)
-    patches = seen * (cut.merge * cut.pool) ** 2 if cut else 0
-    work = (model.size_b - vision) * (seen + TEXT_TOKENS) + vision * patches
+    work = _sample_work(study, model, recipe.total_pixels, round(frames))
     each = (8 if recipe.activation_checkpointing else 6) * 1.1 * work * 1e9
     samples = study.curation.videos * recipe.epochs
     return each * samples / OPERATIONS_A_SECOND / 3600 / max(gpus(study, model, recipe), 1)
+
+
+def _sample_work(study: StudySettings, model: ModelSettings, total_pixels: int | None, frames: int) -> float:
+    """Parameters times the tokens that pass them, in 10^9, of a conversation about a clip of `frames` frames."""
+    seen = visual_tokens(model, frames, study.frames.max_pixels, total_pixels) or 0
+    vision = FAMILIES[model.family].vision_b if model.size_b > 1 else 0.0
+    cut = geometry(model)
+    patches = seen * (cut.merge * cut.pool) ** 2 if cut else 0
+    return (model.size_b - vision) * (seen + TEXT_TOKENS) + vision * patches
 
 
 def training_minutes(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, allocation: str) -> int:
@@ -218,3 +223,13 @@ def training_minutes(study: StudySettings, model: ModelSettings, recipe: RecipeS
 def inference_minutes(study: StudySettings, model: ModelSettings) -> int:
     """Time limit of an evaluation or a prediction: half a GPU hour for 10^9 parameters, at least two hours."""
     return max(120, round(30 * model.size_b / max(gpus(study, model), 1)))
+
+
+def likelihood_minutes(study: StudySettings, model: ModelSettings) -> int:
+    """Time limit of reading every sample's answers after each admissible number of frames: as for a training run.
+
+    Forward passes alone, 2 operations a parameter and token.
+    """
+    work = sum(_sample_work(study, model, None, budget) for budget in study.frames.budgets)
+    operations = 2 * 1.1 * work * 1e9 * study.curation.videos
+    return round(30 + 2 * operations / OPERATIONS_A_SECOND / 60 / max(gpus(study, model), 1))

@@ -41,7 +41,9 @@ class ExperimentSettings(Section):
     )
     models: tuple[str, ...] = Field(min_length=1, description="Models, by name.")
     allocations: tuple[str, ...] = Field(
-        min_length=1, description="Allocations: uniform-<budget>, hybrid-dinov2 or hybrid-<predictor>."
+        min_length=1,
+        description="Allocations: uniform-<budget>, or hybrid-<name>, the name dinov2, likelihood, oracle, random or a "
+        "predictor's.",
     )
     seeds: tuple[int, ...] = Field(min_length=1, description="Seeds of training; one run each.")
     suites: tuple[Suite, ...] = Field(("image", "video"), min_length=1, description="Suites to evaluate.")

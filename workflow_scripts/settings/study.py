@@ -126,7 +126,8 @@ def _cross_check(study: StudySettings) -> list[str]:
                     f"{where}.{name}: video_max_pixels is {model.video_max_pixels}; "
                     f"the frame store holds at most frames.max_pixels, {study.frames.max_pixels}"
                 )
-    hybrids = ["hybrid-dinov2", *(f"hybrid-{name}" for name in study.budgets.predictors)]
+    hybrids = study.budgets.hybrids
+    faults += _sources(study)
     seen: set[str] = set()
     for experiment in study.experiments:
         key = f"experiments[{experiment.figure}]"
@@ -164,6 +165,25 @@ def _cross_check(study: StudySettings) -> list[str]:
         hybrid = [name for name in experiment.allocations if study.uniform_budget(name) is None]
         if experiment.figure == "budget_map" and hybrid:
             faults.append(f"{key}.allocations names {_list(hybrid)}; its axis is of uniform allocations, list those")
+    return faults
+
+
+def _sources(study: StudySettings) -> list[str]:
+    """The faults of what stands behind the hybrid allocations of experiments: a model, or another allocation."""
+    used = {name for experiment in study.experiments for name in experiment.allocations}
+    faults = []
+    like = study.budgets.random.predictor
+    if "hybrid-random" in used:
+        used.add(f"hybrid-{like}")
+        allowed = [name.removeprefix("hybrid-") for name in study.budgets.hybrids if name != "hybrid-random"]
+        if like not in allowed:
+            faults.append(f"budgets.random.predictor names {like!r}, which is unknown; {_allowed(like, allowed)}")
+    if "hybrid-likelihood" in used or ("hybrid-oracle" in used and study.budgets.truth is None):
+        key, name = "budgets.oracle.model", study.budgets.oracle.model
+        if name not in study.models:
+            faults.append(f"{key} names {name!r}, which is unknown; {_allowed(name, study.models)}")
+        else:
+            faults += overflow(key, study.models[name], study.frames.budgets[-1], study.frames.max_pixels)
     return faults
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from workflow_scripts.settings import InputError, RecipeSettings, load_study
 from workflow_scripts.settings.context import visual_tokens
-from workflow_scripts.settings.demand import gpu_bytes, gpus, host_mb, memory_mb, nodes, training
+from workflow_scripts.settings.demand import gpu_bytes, gpus, host_mb, likelihood_minutes, memory_mb, nodes, training
 
 SHIPPED = Path("resources/miniature/qwen2.5-vl-7b")
 
@@ -62,6 +62,15 @@ def test_larger_models_and_more_frames_ask_for_more(paper: dict[str, Any]) -> No
     hybrid = training(study, small, recipe, "hybrid-dinov2")
     assert demands[1].hours < hybrid.hours < demands[2].hours
     assert replace(hybrid, hours=0) == replace(demands[3], hours=0)
+
+
+def test_reading_the_answers_takes_as_long_as_its_passes(paper: dict[str, Any]) -> None:
+    """A training step with activation checkpointing is four passes; 8, 16, 32 and 64 frames are read in one each."""
+    study = load_study(paper)
+    recipe, model = study.recipes["full"], study.models["qwen2.5-vl-3b"]
+    hours = sum(training(study, model, recipe, f"uniform-{count}").gpu_hours for count in (8, 16, 32, 64))
+    assert gpus(study, model) == 1
+    assert likelihood_minutes(study, model) == pytest.approx(30 + 2 * 60 * hours / 4, abs=1)
 
 
 def test_the_frames_that_loaders_hold_are_counted(paper: dict[str, Any]) -> None:

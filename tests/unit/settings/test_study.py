@@ -59,6 +59,38 @@ FAULTS = {
         in_frames("allocations", ["hybrid-qwen3-vl-9b"]),
         ["experiments[frames].allocations", "'hybrid-qwen3-vl-9b'", "hybrid-dinov2", "uniform-64"],
     ),
+    "a predictor by another allocation's name": (
+        put({"model": {"family": "qwen3-vl", "source": "a/b", "size_b": 1}}, "budgets", "predictors", "oracle"),
+        ["budgets.predictors", "'oracle'", "hybrid-oracle", "rename"],
+    ),
+    "chance without a predictor": (
+        lambda config: (
+            put({"predictor": "qwen3-vl-9b"}, "budgets", "random")(config),
+            in_frames("allocations", ["hybrid-random"])(config),
+        ),
+        ["budgets.random.predictor", "'qwen3-vl-9b'", "did you mean 'qwen3-vl-8b'?"],
+    ),
+    "chance of chance": (
+        lambda config: (
+            put({"predictor": "random"}, "budgets", "random")(config),
+            in_frames("allocations", ["hybrid-random"])(config),
+        ),
+        ["budgets.random.predictor", "'random'", "allowed: dinov2, likelihood, oracle, "],
+    ),
+    "an oracle without its model": (
+        lambda config: (
+            put({"model": "qwen2.5-vl-8b"}, "budgets", "oracle")(config),
+            in_frames("allocations", ["hybrid-oracle"])(config),
+        ),
+        ["budgets.oracle.model", "'qwen2.5-vl-8b'", "did you mean"],
+    ),
+    "an oracle whose model cannot hold the frames": (
+        lambda config: (
+            put({"model": "llava-next-video-7b"}, "budgets", "oracle")(config),
+            in_frames("allocations", ["hybrid-likelihood"])(config),
+        ),
+        ["budgets.oracle.model: 64 frames", "llava-next-video-7b", "max_length is 4096"],
+    ),
     "budget above the store": (
         in_frames("allocations", ["uniform-128"]),
         ["experiments[frames].allocations", "uniform-128", "at most 64", "8, 16, 32, 64"],
