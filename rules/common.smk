@@ -16,6 +16,7 @@ sys.path.insert(0, workflow.basedir)
 from workflow_scripts.content.checksums import Checksums
 from workflow_scripts.hub import pins
 from workflow_scripts.miniature.courses import COURSES, PREDICTOR_STARTS
+from workflow_scripts.notes.job import FOLDER as NOTES
 from workflow_scripts.provenance.closure import Repository
 from workflow_scripts.settings import InputError, demand, load_study, plan, to_json
 
@@ -33,9 +34,14 @@ def any_of(names):
     return "(" + "|".join(re.escape(str(name)) for name in names) + ")"
 
 
-# Jobs run this environment's python and find workflow_scripts, whatever the shell and the working directory are.
+# Jobs run this environment's python and find workflow_scripts, whatever the shell and the working directory are. They
+# leave notes of themselves for the records (rules/provenance.smk).
 ENVIRONMENT = shlex.quote(os.path.dirname(sys.executable))
-shell.prefix(f"export PATH={ENVIRONMENT}:$PATH PYTHONPATH={shlex.quote(str(workflow.basedir))}; ")
+RESULTS = f"results/{STUDY.study}"
+shell.prefix(
+    f"export PATH={ENVIRONMENT}:$PATH PYTHONPATH={shlex.quote(str(workflow.basedir))}"
+    f" {NOTES}={shlex.quote(RESULTS)}/provenance/notes; "
+)
 
 NAMES = {
     "model": any_of(STUDY.models),

@@ -19,7 +19,8 @@ STAGES = [
 ]
 # A support package may import those named with it.
 SUPPORT = {
-    "settings": set(),
+    "notes": set(),
+    "settings": {"notes"},
     "content": {"settings"},
     "hub": {"settings"},
     "video": {"settings"},

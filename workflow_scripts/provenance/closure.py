@@ -3,7 +3,7 @@
 A rule has this as its parameter `code`, so that Snakemake's own comparison of parameters reruns a job where code it
 runs has changed, in whichever module, and leaves it where other code has. Modules are compared by their syntax trees
 without docstrings: comments, formatting and documentation do not count. Packages count with the version that
-envs/requirements.txt locks, except those that only show what happens.
+envs/requirements.txt locks. What only shows or notes what happens does not count.
 
 What is imported is read, not run. An import anywhere in a module counts, inside a function too. A package whose
 `__init__` does nothing but pass names on (docstring, relative imports, `__all__`) stands for the modules that its names
@@ -34,6 +34,8 @@ DISTRIBUTIONS = {"PIL": "pillow", "yaml": "pyyaml", "lmms_eval": "lmms-eval"}
 """Distributions that are not called as the module they hold."""
 SHOWING = frozenset({"rich", "loguru"})
 """Packages that only show what happens."""
+NOTING = f"{PACKAGE}.notes"
+"""The package that only notes what happens."""
 READ = {f"{PACKAGE}.curation.registry": "resources/llava_video_178k.yaml"}
 """Files of this repository that belong to a module as its code does."""
 BY_NAME = frozenset({f"{PACKAGE}.vlm.families"})
@@ -123,6 +125,8 @@ class Repository:
 
     def _imported(self, target: str, attribute: str | None) -> Iterator[str]:
         """The modules behind `import target` (no attribute) or `from target import attribute`."""
+        if target == NOTING or target.startswith(f"{NOTING}."):
+            return
         if attribute is not None and self.path(f"{target}.{attribute}") is not None:
             yield from self._executed(f"{target}.{attribute}")
             return

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from workflow_scripts.notes import job
+
 from .section import InputError
 
 T = TypeVar("T")
@@ -17,12 +19,16 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call main; on InputError print `error: ...` and exit 2, without a traceback."""
-    try:
-        main()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    """Call main; on InputError print `error: ...` and exit 2, without a traceback.
+
+    A job of the workflow leaves a note of its process: see workflow_scripts/notes/job.py.
+    """
+    with job.observed():
+        try:
+            main()
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
 
 
 def json_of(kind: type[T]) -> Callable[[str], T]:

@@ -12,6 +12,8 @@ from uuid import uuid4
 
 import yaml
 
+from workflow_scripts.notes import job
+
 from .section import InputError
 
 
@@ -33,6 +35,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         if partial.is_dir() and target.is_dir():
             shutil.rmtree(target)
         os.replace(partial, target)
+        job.wrote(target)
     finally:
         _remove(partial)
 
