@@ -19,8 +19,11 @@ from workflow_scripts.miniature.courses import COURSES, PREDICTOR_STARTS
 from workflow_scripts.notes.job import FOLDER as NOTES
 from workflow_scripts.provenance.closure import Repository
 from workflow_scripts.settings import InputError, demand, load_study, plan, to_json
+from workflow_scripts.settings.duplicates import refuse_duplicates
 
 try:
+    for path in workflow.configfiles:
+        refuse_duplicates(Path(path))
     CONFIGURED = load_study(config)
     STUDY = pins.pinned(CONFIGURED, pins.read())
 except InputError as error:

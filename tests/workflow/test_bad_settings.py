@@ -14,10 +14,16 @@ FAULTS = {
     ONE.format("llava-1.5-7b", "uniform-128"): [
         "uniform-128", "at most 64",
     ],
+    "models: {a/../b: {family: qwen3-vl, source: x/y, size_b: 1}}": ["models.a/../b", "should match"],
+    "frames: {shards: 1.0e+18}": ["frames.shards", "less than or equal to 10000"],
+    "recipes: {full: {epochs: .inf}}": ["recipes.full.epochs", "finite"],
+    "dataset: {root: 'data/{sample}'}": ["dataset.root", "data/{sample}"],
+    "curation: {seed: 1, videos: 3, seed: 2}": ["curation.seed", "line 1", "expected once"],
+    "experiments: []": ["experiments", "at least 1"],
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("overlay", "said"), FAULTS.items(), ids=["unknown key", "wrong type", "model", "budget"])
+@pytest.mark.parametrize(("overlay", "said"), FAULTS.items(), ids=range(len(FAULTS)))
 def test_bad_settings(snakemake: Snakemake, overlay: str, said: list[str]) -> None:
     done = snakemake("--dry-run", overlay=overlay)
     assert done.returncode != 0

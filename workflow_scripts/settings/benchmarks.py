@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from .section import Section, names_from_keys
+from .section import Name, Place, Section, names_from_keys
 
 Suite = Literal["image", "video"]
 
@@ -12,22 +12,22 @@ Suite = Literal["image", "video"]
 class MetricSettings(Section):
     """One number that lmms-eval reports."""
 
-    metric: str = Field(description="lmms-eval's name of the metric.")
+    metric: str = Field(min_length=1, description="lmms-eval's name of the metric.")
     task: str | None = Field(
         None, description="The task that reports it. null: the mean over the benchmark's tasks, weighted by questions."
     )
-    maximum: float = Field(description="The metric's largest value, 1, 100, 800 or 2000.")
-    category: str = Field("all", description="What part of the benchmark it covers; all: the whole.")
+    maximum: float = Field(gt=0, description="The metric's largest value, 1, 100, 800 or 2000.")
+    category: str = Field("all", min_length=1, description="What part of the benchmark it covers; all: the whole.")
 
 
 class BenchmarkSettings(Section):
     """One benchmark."""
 
-    name: str = Field(description="The benchmark's name in paths and figures; the key in the configuration.")
+    name: Name = Field(description="The benchmark's name in paths and figures; the key in the configuration.")
     suite: Suite = Field(description="Evaluated with the image or the video benchmarks.")
     tasks: tuple[str, ...] = Field(min_length=1, description="lmms-eval tasks that make up the benchmark.")
     metrics: tuple[MetricSettings, ...] = Field(min_length=1, description="Metrics to report, the main one first.")
-    dataset: str = Field(description="Repository of the benchmark's data.")
+    dataset: Place = Field(description="Repository of the benchmark's data.")
     revision: str | None = Field(None, description="Commit of that repository. null: resources/pins.json's.")
     questions: int = Field(ge=1, description="Number of questions, over all tasks.")
 
@@ -50,14 +50,16 @@ class BenchmarkSettings(Section):
 class BenchmarksSettings(Section):
     """Where the benchmarks are, and what they are."""
 
-    root: str = Field("data/benchmarks", description="Folder with the benchmarks' data, laid out as HF_HOME.")
-    tasks: str | None = Field(None, description="Folder with further lmms-eval task files. null: only lmms-eval's own.")
-    ready: str | None = Field(
+    root: Place = Field("data/benchmarks", description="Folder with the benchmarks' data, laid out as HF_HOME.")
+    tasks: Place | None = Field(
+        None, description="Folder with further lmms-eval task files. null: only lmms-eval's own."
+    )
+    ready: Place | None = Field(
         None,
         description="A file that exists once they are in place; evaluation waits for it. null: they are there.",
     )
     suites: dict[Suite, tuple[str, ...]] = Field(description="Benchmarks of each suite, in the figures' order.")
-    registry: dict[str, BenchmarkSettings] = Field(description="Benchmarks, by name.")
+    registry: dict[Name, BenchmarkSettings] = Field(description="Benchmarks, by name.")
 
     @field_validator("registry", mode="before")
     @classmethod

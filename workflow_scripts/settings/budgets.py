@@ -3,7 +3,7 @@
 from pydantic import Field, field_validator, model_validator
 
 from .models import ModelSettings
-from .section import Section, names_from_keys
+from .section import Name, Place, Section, names_from_keys
 
 QUESTION = (
     "Here are {frames} frames, uniformly sampled from a video, and an instruction about the video.\n"
@@ -21,9 +21,7 @@ WITHOUT_QUESTION = ("dinov2", "likelihood", "oracle", "random")
 class DinoSettings(Section):
     """hybrid-dinov2: the smallest budget whose frames stand for the frames between them."""
 
-    source: str = Field(
-        "facebook/dinov2-base", min_length=1, description="Repository on the model hub, or a local folder."
-    )
+    source: Place = Field("facebook/dinov2-base", description="Repository on the model hub, or a local folder.")
     revision: str | None = Field(None, description="Commit of the repository. null: resources/pins.json's.")
     frames: int = Field(64, ge=2, description="Candidate frames, uniformly sampled; an admissible budget.")
     similarity_threshold: float = Field(
@@ -38,7 +36,7 @@ class DinoSettings(Section):
 class PredictorSettings(Section):
     """hybrid-<name>: a model scores each admissible budget as an answer to a question about the instruction."""
 
-    name: str = Field(description="The predictor's name, the <name> in hybrid-<name>; the key in the configuration.")
+    name: Name = Field(description="The predictor's name, the <name> in hybrid-<name>; the key in the configuration.")
     model: ModelSettings = Field(description="The model that predicts.")
     frames: int = Field(8, ge=1, description="Frames that the predictor sees; an admissible budget.")
     option_orders: int = Field(4, ge=1, description="Orders of the options over which the likelihoods are averaged.")
@@ -97,12 +95,12 @@ class BudgetsSettings(Section):
     random: RandomSettings = Field(
         RandomSettings(), description="hybrid-random: as many frames, without looking at the sample."
     )
-    truth: str | None = Field(
+    truth: Place | None = Field(
         None,
         description="File with each sample's true minimal budget: hybrid-oracle's, and what predictors are compared "
         "with. null: not known.",
     )
-    predictors: dict[str, PredictorSettings] = Field(description="hybrid-<name>, by name.")
+    predictors: dict[Name, PredictorSettings] = Field(description="hybrid-<name>, by name.")
 
     @field_validator("predictors", mode="before")
     @classmethod

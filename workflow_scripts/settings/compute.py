@@ -19,7 +19,9 @@ class ThreadsSettings(Section):
 class ComputeSettings(Section):
     """Hardware."""
 
-    device: str = Field("auto", description="Device of the models: auto, cuda or cpu.")
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="Device of the models: auto, cuda or cpu."
+    )
     gpu_memory_gb: float | None = Field(
         80.0,
         gt=0,

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from .section import Section
+from .section import Place, Section
 
 DURATIONS = ("0_30_s", "30_60_s", "1_2_m", "2_3_m")
 SUBSETS = tuple(
@@ -23,12 +23,12 @@ Duration = Literal["0_30_s", "30_60_s", "1_2_m", "2_3_m"]
 class DatasetSettings(Section):
     """LLaVA-Video-178K on disk, in its own layout."""
 
-    root: str = Field("data/LLaVA-Video-178K", description="Folder that holds the subset folders.")
-    repository: str = Field("lmms-lab/LLaVA-Video-178K", description="Where the dataset comes from.")
+    root: Place = Field("data/LLaVA-Video-178K", description="Folder that holds the subset folders.")
+    repository: str = Field("lmms-lab/LLaVA-Video-178K", min_length=1, description="Where the dataset comes from.")
     revision: str | None = Field(
         None, description="Commit of the dataset; annotation files have been re-uploaded. null: resources/pins.json's."
     )
-    ready: str | None = Field(
+    ready: Place | None = Field(
         None, description="A file that exists once the dataset is in place; curation waits for it. null: it is there."
     )
     subsets: tuple[str, ...] = Field(SUBSETS, min_length=1, description="Subset folders to draw from.")
@@ -81,4 +81,6 @@ class CurationSettings(Section):
     probe_timeout_s: float = Field(
         60.0, gt=0, description="Seconds after which a video that does not open counts as broken."
     )
-    probe_shards: int = Field(16, ge=1, description="Parts that the videos to open are cut into; one job each.")
+    probe_shards: int = Field(
+        16, ge=1, le=10_000, description="Parts that the videos to open are cut into; one job each."
+    )

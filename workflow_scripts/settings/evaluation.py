@@ -31,4 +31,4 @@ class AnalysisSettings(Section):
 class FiguresSettings(Section):
     """How figures are drawn."""
 
-    dpi: int = Field(300, ge=50, description="Resolution of the PNG files, in dots an inch.")
+    dpi: int = Field(300, ge=50, le=2400, description="Resolution of the PNG files, in dots an inch.")

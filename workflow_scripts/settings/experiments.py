@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from .benchmarks import Suite
-from .section import Section
+from .section import Section, Seed
 
 Figure = Literal[
     "overview",
@@ -45,7 +45,7 @@ class ExperimentSettings(Section):
         description="Allocations: uniform-<budget>, or hybrid-<name>, the name dinov2, likelihood, oracle, random or a "
         "predictor's.",
     )
-    seeds: tuple[int, ...] = Field(min_length=1, description="Seeds of training; one run each.")
+    seeds: tuple[Seed, ...] = Field(min_length=1, description="Seeds of training; one run each.")
     suites: tuple[Suite, ...] = Field(("image", "video"), min_length=1, description="Suites to evaluate.")
     eval_frames: tuple[int, ...] = Field(
         min_length=1, description="Frames a video in evaluation: one admissible budget; several for budget_map alone."

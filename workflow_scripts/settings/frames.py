@@ -25,7 +25,9 @@ class FramesSettings(Section):
         "true budgets are those of uniform frames.",
     )
     fps: float = Field(2.0, gt=0, description="Frames a second that sampling fps takes; no other sampling uses it.")
-    shards: int = Field(64, ge=1, description="Files that the store of the training videos is cut into; one job each.")
+    shards: int = Field(
+        64, ge=1, le=10_000, description="Files that the store of the training videos is cut into; one job each."
+    )
     max_pixels: int = Field(
         448 * 448,
         ge=1,

@@ -2,14 +2,14 @@
 
 from pydantic import Field, field_validator
 
-from .section import Section
+from .section import Place, Section
 
 
 class HubSettings(Section):
     """The hub. Which commits are fetched is said by resources/pins.json, or by the `revision` beside a repository."""
 
     endpoint: str = Field("https://huggingface.co", description="Address of the hub, or of a mirror of it.")
-    models: str = Field(
+    models: Place = Field(
         "data/models",
         description="Folder for fetched models; one with a known commit is loaded from <folder>/<repository>/<commit>.",
     )

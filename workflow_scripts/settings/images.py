@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from .section import Section
+from .section import Place, Section
 
 
 class ImagesSettings(Section):
@@ -12,13 +12,13 @@ class ImagesSettings(Section):
     LLaVA-NeXT-Data has them.
     """
 
-    root: str = Field("data/LLaVA-NeXT-Data", description="Folder that holds the Parquet files.")
-    repository: str = Field("lmms-lab/LLaVA-NeXT-Data", description="Where they come from.")
+    root: Place = Field("data/LLaVA-NeXT-Data", description="Folder that holds the Parquet files.")
+    repository: str = Field("lmms-lab/LLaVA-NeXT-Data", min_length=1, description="Where they come from.")
     revision: str | None = Field(None, description="Commit of the repository. null: resources/pins.json's.")
-    ready: str | None = Field(
+    ready: Place | None = Field(
         None, description="A file that exists once they are in place; curation waits for it. null: they are there."
     )
-    pattern: str = Field("data/train-*.parquet", description="Which files of the repository hold conversations.")
+    pattern: Place = Field("data/train-*.parquet", description="Which files of the repository hold conversations.")
     files: int | None = Field(
         8,
         ge=1,

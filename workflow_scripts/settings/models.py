@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from .families import FAMILIES, known_family
-from .section import Section
+from .section import Name, Place, Section
 
 Family = Annotated[str, AfterValidator(known_family)]
 
@@ -13,15 +13,15 @@ Family = Annotated[str, AfterValidator(known_family)]
 class ModelSettings(Section):
     """One model: where its weights are, and what it sees. The same in training, prediction and evaluation."""
 
-    name: str = Field(description="The model's name in paths and figures; the key in the configuration.")
+    name: Name = Field(description="The model's name in paths and figures; the key in the configuration.")
     family: Family = Field(
         description=f"Architecture: {', '.join(FAMILIES)}.", json_schema_extra={"enum": list(FAMILIES)}
     )
-    source: str = Field(
-        min_length=1, description="Repository on the model hub, or a local folder that transformers' Auto classes load."
+    source: Place = Field(
+        description="Repository on the model hub, or a local folder that transformers' Auto classes load."
     )
     revision: str | None = Field(None, description="Commit of the repository. null: resources/pins.json's.")
-    size_b: float = Field(gt=0, description="Parameters, in 10^9; decides how many GPUs a job asks for.")
+    size_b: float = Field(gt=0, le=100_000, description="Parameters, in 10^9; decides how many GPUs a job asks for.")
     min_pixels: int | None = Field(
         None, ge=1, description="Smallest image, in pixels; smaller ones are scaled up. null: the family's own."
     )

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from .section import Section
+from .section import Name, Section
 
 TemporalPositions = Literal["real_time", "integer_rate", "constant"]
 Batching = Literal["packed", "bucketed", "padded"]
@@ -51,7 +51,7 @@ class LoraSettings(Section):
 class RecipeSettings(Section):
     """One way to train. The paper gives none of these numbers; they are this project's choice."""
 
-    name: str = Field(description="The recipe's name in paths and figures; the key in the configuration.")
+    name: Name = Field(description="The recipe's name in paths and figures; the key in the configuration.")
     like: str | None = Field(
         None, description="Another recipe, by name, whose settings hold where this one has none of its own. null: none."
     )
@@ -60,7 +60,7 @@ class RecipeSettings(Section):
         LearningRates(), description="Peak learning rate by part; 0 freezes the part."
     )
     lora: LoraSettings = Field(LoraSettings(), description="Adapters, where method is lora.")
-    epochs: float = Field(1.0, gt=0, description="Passes over the sample.")
+    epochs: float = Field(1.0, gt=0, le=1000, description="Passes over the sample.")
     batch_size: int = Field(128, ge=1, description="Samples an optimizer step, over all processes.")
     batching: Batching = Field(
         "packed",
@@ -159,7 +159,7 @@ def _filled(name: str, recipe: Any, recipes: dict[str, Any]) -> Any:
     like = recipe.get("like") if isinstance(recipe, dict) else None
     if like is None:
         return recipe
-    first = recipes.get(like)
+    first = recipes.get(like) if isinstance(like, str) else None
     if not isinstance(first, dict) or first.get("like") is not None:
         plain = [other for other, entry in recipes.items() if isinstance(entry, dict) and entry.get("like") is None]
         raise ValueError(f"{name}.like is {like!r}; expected a recipe that is like no other: {', '.join(plain)}")

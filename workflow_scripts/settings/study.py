@@ -14,6 +14,7 @@ from .compute import ComputeSettings
 from .context import indivisible, overflow
 from .dataset import CurationSettings, DatasetSettings
 from .evaluation import AnalysisSettings, EvaluationSettings, FiguresSettings
+from .exchange import unexchangeable
 from .experiments import FRAMES_AXIS, ExperimentSettings
 from .families import FAMILIES
 from .frames import FramesSettings
@@ -22,7 +23,9 @@ from .images import ImagesSettings
 from .miniature import MiniatureSettings
 from .models import ModelSettings
 from .recipes import RecipeSettings, filled
-from .section import InputError, Section, names_from_keys
+from .section import InputError, Name, Section, names_from_keys, shortened
+
+LONGEST_LINE = 1000
 
 
 class StudySettings(Section):
@@ -31,6 +34,7 @@ class StudySettings(Section):
     study: str = Field(
         "paper",
         pattern=r"^[A-Za-z0-9_-]+$",
+        max_length=100,
         description="The study's name; everything computed lies in results/<study>/.",
     )
     dataset: DatasetSettings = Field(DatasetSettings(), description="The training videos.")
@@ -40,15 +44,17 @@ class StudySettings(Section):
     )
     frames: FramesSettings = Field(FramesSettings(), description="The frame store.")
     budgets: BudgetsSettings = Field(description="What predicts budgets in the hybrid allocations.")
-    models: dict[str, ModelSettings] = Field(
+    models: dict[Name, ModelSettings] = Field(
         description="Models, by name. An entry alone computes nothing; experiments do."
     )
-    recipes: dict[str, RecipeSettings] = Field(description="Ways to train, by name.")
+    recipes: dict[Name, RecipeSettings] = Field(description="Ways to train, by name.")
     benchmarks: BenchmarksSettings = Field(description="The benchmarks.")
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description="How models are evaluated.")
     analysis: AnalysisSettings = Field(AnalysisSettings(), description="Intervals and tests.")
     figures: FiguresSettings = Field(FiguresSettings(), description="How figures are drawn.")
-    experiments: tuple[ExperimentSettings, ...] = Field(description="What is computed: the runs behind each figure.")
+    experiments: tuple[ExperimentSettings, ...] = Field(
+        min_length=1, description="What is computed: the runs behind each figure."
+    )
     hub: HubSettings = Field(HubSettings(), description="Where data, models and benchmarks are fetched from.")
     compute: ComputeSettings = Field(ComputeSettings(), description="What jobs ask of the machine.")
     miniature: MiniatureSettings | None = Field(
@@ -76,10 +82,10 @@ def load_study(config: dict[str, Any]) -> StudySettings:
     try:
         study = StudySettings.model_validate(config)
     except ValidationError as error:
-        raise InputError("\n".join(_explain(fault, config) for fault in error.errors())) from None
-    faults = list(_cross_check(study))
+        raise InputError("\n".join(_line(_explain(fault, config)) for fault in error.errors())) from None
+    faults = list(unexchangeable(study.model_dump())) or _cross_check(study)
     if faults:
-        raise InputError("\n".join(faults))
+        raise InputError("\n".join(map(_line, faults)))
     return study
 
 
@@ -224,6 +230,12 @@ def _unreached_projector(key: str, recipe: RecipeSettings | None, model: ModelSe
     ]
 
 
+def _line(text: str) -> str:
+    """A fault as one line that a terminal takes, whatever the configuration holds."""
+    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    return shown if len(shown) <= LONGEST_LINE else f"{shown[: LONGEST_LINE - 100]} ... {shown[-90:]}"
+
+
 def _list(values: Any) -> str:
     return ", ".join(map(str, values))
 
@@ -246,7 +258,7 @@ def _explain(fault: Any, config: Any) -> str:
         return f"configuration key {key} is missing; it is required"
     if fault["type"] == "value_error":
         return f"configuration key {key}: {message}"
-    return f"configuration key {key} is {fault['input']!r}; {message[:1].lower()}{message[1:]}"
+    return f"configuration key {key} is {shortened(fault['input'])}; {message[:1].lower()}{message[1:]}"
 
 
 def _dotted(location: list[Any], config: Any) -> str:

@@ -19,7 +19,7 @@ def test_bad_input_is_one_line_and_exit_status_2(capsys: pytest.CaptureFixture[s
 
 
 def test_settings_travel_as_json() -> None:
-    model = ModelSettings(name="it's", family="qwen3-vl", source="a b", size_b=1.0)
+    model = ModelSettings(name="its", family="qwen3-vl", source="it's a b", size_b=1.0)
     assert json_of(ModelSettings)(to_json(model)) == model
     assert json_of(Shares)("{}") == Shares()
     assert json_of(list[BenchmarkSettings])(to_json([])) == []
