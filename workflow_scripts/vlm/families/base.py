@@ -5,7 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin
 
@@ -59,6 +62,20 @@ class Family(ABC):
         """Turn a sampled clip into model inputs."""
 
     @abstractmethod
+    def token_boxes(self, vlm: "VLM", image: Image.Image, inputs: Mapping[str, Tensor]) -> NDArray[np.float64]:
+        """Say what each token of an example's only image shows of it.
+
+        Args:
+            vlm: what the example was encoded for.
+            image: the picture.
+            inputs: the encoded example, without batch dimension.
+
+        Returns:
+            float64 ``[tokens, 4]``, in the order of the tokens: left, top, right and bottom in pixels of the image; nan
+            for a token without a place.
+        """
+
+    @abstractmethod
     def work(self, config: Any, inputs: Mapping[str, Tensor]) -> Work:
         """Say what one encoded example, without batch dimension, gives the model's layers to do."""
 
@@ -84,3 +101,11 @@ class Family(ABC):
     def pack_positions(self, positions: Sequence[Tensor]) -> Tensor:
         """Join the position ids of examples ``[1, L]``, each a batch of its own, to those of one row."""
         return torch.cat(list(positions), dim=-1)
+
+
+def grid_boxes(rows: int, columns: int, across: tuple[float, float], down: tuple[float, float]) -> NDArray[np.float64]:
+    """A rectangle cut evenly, float64 ``[rows * columns, 4]`` row by row. across, down: from where to where it goes."""
+    x, y = np.linspace(*across, columns + 1), np.linspace(*down, rows + 1)
+    top, left = np.divmod(np.arange(rows * columns), columns)
+    boxes: NDArray[np.float64] = np.stack([x[left], y[top], x[left + 1], y[top + 1]], axis=1)
+    return boxes

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from types import MethodType
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 from transformers import LlavaForConditionalGeneration, PreTrainedModel, ProcessorMixin
 
 from workflow_scripts.settings import InputError, ModelSettings
-from workflow_scripts.vlm.families.base import Family, Part, Prepared
+from workflow_scripts.vlm.families.base import Family, Part, Prepared, grid_boxes
 from workflow_scripts.vlm.flops import Work, text_work
 from workflow_scripts.vlm.media import Clip, Images, Media
 
@@ -61,6 +64,19 @@ class Llava15(Family):
         """As images, with ``image_sizes`` divided by the stride of the pooling."""
         frames = list(torch.from_numpy(clip.frames).permute(0, 3, 1, 2))
         return self._prepare(vlm, frames, stride=vlm.settings.video_pool_stride)
+
+    def token_boxes(self, vlm: "VLM", image: Image.Image, inputs: Mapping[str, Tensor]) -> NDArray[np.float64]:
+        """The tower's patches, row by row, of the square in the image's middle that its processor cuts out."""
+        side = vlm.config.vision_config.image_size // vlm.config.vision_config.patch_size
+        processor = vlm.processor.image_processor  # type: ignore[attr-defined]
+        if not processor.do_center_crop or getattr(processor, "do_pad", None):
+            raise InputError(
+                f"model {vlm.settings.name}: its processor does not cut a square out of the middle; expected "
+                "do_center_crop without do_pad, to know what a token shows"
+            )
+        shown = min(image.size) * min(1.0, vlm.config.vision_config.image_size / processor.size["shortest_edge"])
+        left, top = (image.width - shown) / 2, (image.height - shown) / 2
+        return grid_boxes(side, side, (left, left + shown), (top, top + shown))
 
     def work(self, config: Any, inputs: Mapping[str, Tensor]) -> Work:
         """Every image's features are projected, then pooled."""

@@ -6,13 +6,17 @@ It has no temporal positions: time is the order of the frames.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 from transformers import LlavaNextVideoForConditionalGeneration, PreTrainedModel, ProcessorMixin
+from transformers.models.llava_next_video.modeling_llava_next_video import get_anyres_image_grid_shape, unpad_image
 
 from workflow_scripts.settings import ModelSettings
-from workflow_scripts.vlm.families.base import Family, Part, Prepared
+from workflow_scripts.vlm.families.base import Family, Part, Prepared, grid_boxes
 from workflow_scripts.vlm.families.llava_1_5 import check_pixels, clip_cells, clip_work
 from workflow_scripts.vlm.flops import Work
 from workflow_scripts.vlm.media import Clip, Images, Media
@@ -70,6 +74,27 @@ class LlavaNextVideo(Family):
         stride = vlm.config.spatial_pool_stride
         cells = [edge // processor.patch_size // stride for edge in data["pixel_values_videos"].shape[-2:]]
         return Prepared({"pixel_values_videos": data["pixel_values_videos"]}, (len(clip) * cells[0] * cells[1],))
+
+    def token_boxes(self, vlm: "VLM", image: Image.Image, inputs: Mapping[str, Tensor]) -> NDArray[np.float64]:
+        """The whole image, then its tiles without what pads them; a row of patches of the tiles ends in a mark.
+
+        As the model's ``pack_image_features`` orders them.
+        """
+        edge, patch = vlm.config.vision_config.image_size, vlm.config.vision_config.patch_size
+        side = edge // patch
+        size = (image.height, image.width)
+        tiles = get_anyres_image_grid_shape(size, vlm.config.image_grid_pinpoints, edge)
+        rows, columns = tiles[0] * side, tiles[1] * side
+        kept = unpad_image(torch.arange(rows * columns).view(1, rows, columns), size)[0]
+        # The image is scaled to touch two edges of the tiles' rectangle, and centred.
+        scale = min(tiles[0] * edge / image.height, tiles[1] * edge / image.width)
+        spare = [(tiles[1] * edge - image.width * scale) / 2, (tiles[0] * edge - image.height * scale) / 2]
+        cells = grid_boxes(rows, columns, (0, tiles[1] * edge), (0, tiles[0] * edge))[kept.flatten().numpy()]
+        cells = ((cells - np.array(spare * 2)) / scale).clip(0, [*image.size] * 2)
+        marked = np.full((kept.shape[0], kept.shape[1] + 1, 4), np.nan)
+        marked[:, :-1] = cells.reshape(*kept.shape, 4)
+        whole = grid_boxes(side, side, (0, image.width), (0, image.height))
+        return np.concatenate([whole, marked.reshape(-1, 4)])
 
     def work(self, config: Any, inputs: Mapping[str, Tensor]) -> Work:
         """A frame's features are pooled, then projected; those of an image's tiles are projected as they are."""

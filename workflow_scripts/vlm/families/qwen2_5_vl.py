@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedModel, ProcessorMixin, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLModel
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision, eager_attention_forward
@@ -16,7 +19,7 @@ from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_
 from workflow_scripts.settings import ModelSettings
 from workflow_scripts.settings.context import share
 from workflow_scripts.settings.recipes import TemporalPositions
-from workflow_scripts.vlm.families.base import Family, Part, Prepared
+from workflow_scripts.vlm.families.base import Family, Part, Prepared, grid_boxes
 from workflow_scripts.vlm.families.vision_attention import batch_vision_attention
 from workflow_scripts.vlm.flops import Work, text_work
 from workflow_scripts.vlm.media import Clip, Images, Media
@@ -119,6 +122,12 @@ class Qwen25VL(Family):
             "second_per_grid_ts": torch.tensor([seconds], dtype=torch.float64),
         }
         return Prepared(tensors, (int(grid.prod()) // processor.merge_size**2,))
+
+    def token_boxes(self, vlm: "VLM", image: Image.Image, inputs: Mapping[str, Tensor]) -> NDArray[np.float64]:
+        """Merged squares of patches, row by row, of the whole image, which is scaled to whole squares."""
+        merge = vlm.processor.image_processor.merge_size  # type: ignore[attr-defined]
+        [(_, height, width)] = inputs["image_grid_thw"].tolist()
+        return grid_boxes(height // merge, width // merge, (0, image.width), (0, image.height))
 
     def work(self, config: Any, inputs: Mapping[str, Tensor]) -> Work:
         """Patches, attention within windows or frames, merged squares."""
