@@ -47,7 +47,8 @@ SUITES = {
     "images": ("mme", "mmstar", "mmbench", "pope"),
     "videos": ("videomme", "mvbench", "tempcompass", "video_mmmu"),
 }
-WORKER = harness.ROOT / "benchmarks" / "workers" / "answering.py"
+WORKERS = harness.ROOT / "benchmarks" / "workers"
+WORKER, REAPER = WORKERS / "answering.py", WORKERS / "reaper.py"
 
 
 def main() -> None:
@@ -76,7 +77,9 @@ def main() -> None:
             root, store = folder / kind, folder / f"{kind}.arrow"
             shutil.copytree(folder / "drawn", root)
             enlarge_clips(root, FRAMES if kind == "short" else None)
-            storing = harness.measure([sys.executable, __file__, "--store", root, store], cores=1)
+            storing = harness.measure(
+                [sys.executable, REAPER, sys.executable, __file__, "--store", root, store], cores=1
+            )
             common = flags(root, counts, "videos", model)
             mine = ask([*common, "--who", "ours", "--batch", BATCH, "--store", store])
             theirs = ask([*common, "--who", "qwen2_5_vl", "--batch", 1, "--decord", decord])

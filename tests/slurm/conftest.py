@@ -25,7 +25,7 @@ ROOT = os.environ.get("SLURM_ROOT", "")
 MODEL, ALLOCATION = "qwen2.5-vl-7b", "uniform-8"
 RESULTS = "results/faults"
 RUN = f"{RESULTS}/finetuning/full/{MODEL}/{ALLOCATION}/seed-1"
-PATIENCE = float(os.environ.get("SLURM_TEST_PATIENCE", "240"))
+PATIENCE = float(os.environ.get("SLURM_TEST_PATIENCE", "600"))
 """Seconds that anything may take; more on a busy machine."""
 
 
