@@ -1,6 +1,6 @@
 """Write a figure or a table in all its formats, with the numbers behind it.
 
-Equal input gives equal bytes: no dates, fixed identifiers, fonts embedded.
+Equal input, code and commit give equal bytes: no dates, fixed identifiers, fonts embedded.
 """
 
 import html
@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from workflow_scripts.figures.identity import identity
 from workflow_scripts.settings.files import atomic_path
 
 CSS = (
@@ -19,11 +20,13 @@ CSS = (
     "th{border-bottom:1px solid;font-weight:600;vertical-align:bottom}th:first-child,td:first-child{text-align:left}"
     "small{color:#555;font-size:12px;font-weight:400}p{max-width:70em}svg{max-width:100%;height:auto}"
 )
-METADATA: dict[str, dict[str, None]] = {
+METADATA: dict[str, dict[str, str | None]] = {
     "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
     "svg": {"Date": None, "Creator": None},
     "png": {"Software": None},
 }
+CARRIES = {"pdf": "Keywords", "svg": "Identifier", "png": "Comment"}
+"""Where each format carries what the figure was made of; see identity.py."""
 
 
 def beside(stem: Path, extension: str) -> Path:
@@ -37,7 +40,9 @@ def save_figure(figure: Figure, behind: pd.DataFrame, stem: Path, dpi: int = 300
         # one layout for all formats
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
-    for kind, metadata in METADATA.items():
+    made_of = identity(stem)
+    for kind, plain in METADATA.items():
+        metadata = plain if made_of is None else {**plain, CARRIES[kind]: made_of}
         with atomic_path(beside(stem, kind)) as partial:
             figure.savefig(partial, format=kind, dpi=dpi, metadata=metadata)
     save_csv(behind, stem)

@@ -24,7 +24,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def name(module: str, arguments: Sequence[str]) -> str:
 def observed() -> Iterator[None]:
     """Note what runs inside. Children of the process are told nothing, so that each note is of one command."""
     folder = os.environ.pop(FOLDER, None)
-    module = _module()
+    module = command()
     if folder is None or module is None or os.environ.get("RANK", "0") != "0":
         yield
         return
@@ -97,8 +97,8 @@ def _start(module: str, path: Path) -> dict[str, Any]:
         "pid": os.getpid(),
         "started": _now(),
         "slurm": {key: value for key, value in sorted(os.environ.items()) if key in SLURM},
-        "commit": _commit(),
-        "modules": _modules({}),
+        "commit": commit(),
+        "modules": modules(),
         "earlier": [*before.get("earlier", []), *lost] if lost else [],
     }
 
@@ -124,22 +124,22 @@ def _end(note: dict[str, Any]) -> dict[str, Any]:
         "gpus": _gpus(),
         "python": platform.python_version(),
         "packages": _packages(),
-        "modules": _modules(note["modules"]),
+        "modules": modules(note["modules"]),
         "wrote": _checksums() if note["status"] == 0 else {},
         **_told,
     }
 
 
-def _module() -> str | None:
+def command() -> str | None:
     """The module that `python -m` started; None where something else did."""
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     found = None if spec is None else spec.name.removesuffix(".__main__")
     return found if found is not None and found.split(".")[0] == PACKAGE else None
 
 
-def _modules(known: dict[str, str]) -> dict[str, str]:
+def modules(known: Mapping[str, str] | None = None) -> dict[str, str]:
     """Content, by path, of each file of this repository that the process has loaded; known ones stay as they were."""
-    found = dict(known)
+    found = dict(known or {})
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if file is None or not file.startswith(f"{ROOT / PACKAGE}{os.sep}"):
@@ -186,7 +186,8 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
+    """The commit of the repository; None outside git."""
     with contextlib.suppress(OSError):
         command = ["git", "-C", str(ROOT), "rev-parse", "--verify", "--quiet", "HEAD"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
