@@ -5,18 +5,22 @@ SNAKEMAKE := $(BIN)/snakemake --profile profiles/local
 MINIATURE := --configfile presets/miniature.yaml
 FULL := $(MINIATURE) presets/miniature-full.yaml
 SMOKE := $(MINIATURE) presets/smoke.yaml
+STUDY ?= $(MINIATURE)
+KILLS ?= 50
 STAMP := .venv/locked
 SOURCES := workflow_scripts tests $(wildcard benchmarks)
 UV := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' envs/requirements.txt)
 
-.PHONY: help setup demo demo-full test test-slurm lint unit smoke benchmark clean lock
+.PHONY: help setup demo demo-full resume test test-slurm lint unit smoke campaign benchmark clean lock
 
 help:
 	@echo "make demo       the miniature study, to its report (10 minutes on two cores)"
+	@echo "make resume     go on with a study that was killed: STUDY='--configfile presets/mine.yaml', else the miniature"
 	@echo "make demo-full  every family and size, three seeds (an hour)"
 	@echo "make test       lint, unit tests, and the smoke study"
 	@echo "make test-slurm the tests on a SLURM of three nodes, started here (root, Debian or Ubuntu; 6 minutes on two cores)"
 	@echo "make lint       format, style and types"
+	@echo "make campaign   KILLS=50: the smoke study, killed so many times and resumed, comes to the same figures"
 	@echo "make benchmark  speed against peers, short form"
 	@echo "make clean      remove the miniature's and the tests' results"
 	@echo "make lock       write envs/requirements.txt from envs/requirements.in"
@@ -34,6 +38,10 @@ demo: setup
 	$(SNAKEMAKE) $(MINIATURE)
 	$(SNAKEMAKE) $(MINIATURE) --report results/miniature/report.html
 	@echo "The report: $(CURDIR)/results/miniature/report.html"
+
+# Any study: make resume STUDY="--configfile presets/mine.yaml"
+resume: setup
+	$(BIN)/python -m workflow_scripts.provenance.resume --profile profiles/local $(STUDY)
 
 demo-full: setup
 	$(SNAKEMAKE) $(FULL)
@@ -61,6 +69,10 @@ smoke: setup
 	$(SNAKEMAKE) $(SMOKE)
 	$(SNAKEMAKE) $(SMOKE) --report results/smoke/report.html
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/smoke
+
+# In a copy of the repository in a temporary folder, an hour on two cores; its counts are printed and compared.
+campaign: setup
+	$(BIN)/python -m tests.campaign.kills --kills $(KILLS)
 
 benchmark: setup
 	for script in $(filter-out benchmarks/harness.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script --quick || exit 1; done

@@ -18,6 +18,7 @@ from workflow_scripts.hub import pins
 from workflow_scripts.miniature.courses import COURSES, PREDICTOR_STARTS
 from workflow_scripts.notes.job import FOLDER as NOTES
 from workflow_scripts.provenance.closure import Repository
+from workflow_scripts.provenance.starts import announce
 from workflow_scripts.settings import InputError, demand, load_study, plan, to_json
 from workflow_scripts.settings.duplicates import refuse_duplicates
 
@@ -28,6 +29,11 @@ try:
     STUDY = pins.pinned(CONFIGURED, pins.read())
 except InputError as error:
     raise WorkflowError(*str(error).splitlines()) from None
+
+# A job's own Snakemake, as SLURM starts it, works for the one that says so here.
+if workflow.is_main_process:
+    for other in announce(STUDY.study):
+        print(f"results/{STUDY.study} is also read or made by {other}", file=sys.stderr)
 
 SUBJECT = r"(base|blind)/{model}(/{view})?|tuned/{recipe}/{model}/{allocation}/seed-\d+"
 

@@ -33,6 +33,8 @@ READERS = {
     "workflow_scripts.frames.store": {"FrameStore"},
     "workflow_scripts.budgets.allocation": {"read_allocation"},
     "workflow_scripts.budgets.truth": {"read_truth"},
+    "workflow_scripts.finetuning": {"slurm"},
+    "workflow_scripts.finetuning.lease": {"Holder"},
     "workflow_scripts.evaluation.scores": {"read_responses", "read_scores"},
     "workflow_scripts.analysis.scores": {"read_scores_table"},
     "workflow_scripts.analysis.deltas": {"read_deltas"},
