@@ -20,6 +20,7 @@ from workflow_scripts.notes.job import FOLDER as NOTES
 from workflow_scripts.provenance.closure import Repository
 from workflow_scripts.provenance.starts import announce
 from workflow_scripts.settings import InputError, demand, load_study, plan, to_json
+from workflow_scripts.settings.experiments import UNSCORED
 from workflow_scripts.settings.duplicates import refuse_duplicates
 
 try:
@@ -73,6 +74,7 @@ wildcard_constraints:
     suite="(image|video)",
     figure=any_of(experiment.figure for experiment in STUDY.experiments),
     frames=r"\d+",
+    percent=r"\d+",
     shard=r"\d+",
     seed=r"\d+",
 
@@ -163,6 +165,43 @@ def weights(wildcards):
     """The weights that an evaluation waits for: those of its run, none for a base model."""
     run = plan.Subject.parse(wildcards.subject).run
     return [] if run is None else f"<results>/finetuning/{run.path}/model/config.json"
+
+
+def theory_run():
+    """The run along which gradients are measured."""
+    runs = plan.runs(STUDY, "gradient_alignment")
+    if not runs:
+        raise WorkflowError("experiments lists no gradient_alignment; expected it, as in presets/theory.yaml")
+    return runs[0]
+
+
+def theory_folders():
+    """The folders of what is measured at the base, at each snapshot of the run and at its end."""
+    snapshots = STUDY.recipes[theory_run().recipe].snapshots
+    return [f"<results>/analysis/gradient_alignment/at-{percent}" for percent in (0, *snapshots, 100)]
+
+
+def theory_weights(wildcards):
+    """What a measurement waits for: the end of the run, or nothing at the base, where none has begun."""
+    return [] if wildcards.percent == "0" else f"<results>/finetuning/{theory_run().path}/summary.json"
+
+
+def theory_flags(wildcards):
+    """The flags that name a checkpoint: its model, with the run's weights, or the base with the run's adapter."""
+    run, percent = theory_run(), int(wildcards.percent)
+    folder = f"results/{STUDY.study}/finetuning/{run.path}"
+    lora = STUDY.recipes[run.recipe].method == "lora"
+    weights = f"{folder}/model" if percent == 100 else f"{folder}/snapshots/{percent}"
+    model = STUDY.models[run.model]
+    if percent and not lora:
+        model = model.model_copy(update={"source": weights, "revision": None})
+    adapter = ["--adapter", f"{folder}/adapter" if percent == 100 else f"{weights}/adapter"] if percent and lora else []
+    return ["--model", to_json(model), "--recipe", to_json(STUDY.recipes[run.recipe]), *adapter]
+
+
+def theory_demand(of):
+    """What a measurement of gradients asks for, by a function of `demand`."""
+    return lambda wildcards: of(STUDY, STUDY.models[theory_run().model], STUDY.recipes[theory_run().recipe])
 
 
 def benchmark_frames(wildcards):

@@ -11,7 +11,10 @@ CLAIMED = [
 ]
 
 
-for experiment in STUDY.experiments:
+SCORED = [experiment for experiment in STUDY.experiments if experiment.figure not in UNSCORED]
+
+
+for experiment in SCORED:
 
     rule:
         name:
@@ -52,6 +55,37 @@ for experiment in STUDY.experiments:
             "python -m workflow_scripts.figures.{params.figure} --scores {input.scores:q} --deltas {input.deltas:q}"
             " {params.further:q} {params.budgets:q} --settings {params.settings:q} --dpi {params.dpi}"
             " --output-stem {params.stem:q} > {log:q} 2>&1"
+
+
+rule gradient_alignment:
+    input:
+        rules.propositions.output,
+    output:
+        multiext("<results>/figures/gradient_alignment", ".pdf", ".svg", ".csv"),
+        shown=report(
+            "<results>/figures/gradient_alignment.png",
+            caption=f"{CAPTIONS}/gradient_alignment.rst",
+            category="Figures",
+            labels={"name": "gradient alignment"},
+        ),
+    log:
+        "<logs>/figures/gradient_alignment.log",
+    benchmark:
+        "<benchmarks>/figures/gradient_alignment.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        code=code("figures.gradient_alignment"),
+        folder=subpath(input[0], parent=True),
+        settings=lambda wildcards: to_json(next(one for one in STUDY.experiments if one.figure == "gradient_alignment")),
+        dpi=STUDY.figures.dpi,
+        stem=subpath(output.shown, strip_suffix=".png"),
+    message:
+        "drawing gradient_alignment"
+    shell:
+        "python -m workflow_scripts.figures.gradient_alignment --tables {params.folder:q}"
+        " --settings {params.settings:q} --dpi {params.dpi} --output-stem {params.stem:q} > {log:q} 2>&1"
 
 
 rule claims:

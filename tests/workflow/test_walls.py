@@ -26,6 +26,7 @@ SUPPORT = {
     "video": {"settings"},
     "vlm": {"settings"},
     "predictors": {"settings", "vlm"},
+    "theory": set(),
 }
 # Readers that stand beside their writers: all that a later stage may import of an earlier one.
 READERS = {
@@ -40,6 +41,7 @@ READERS = {
     "workflow_scripts.analysis.deltas": {"read_deltas"},
     "workflow_scripts.analysis.abilities": {"read_abilities"},
     "workflow_scripts.analysis.frame_effects": {"read_frame_effects"},
+    "workflow_scripts.analysis.propositions": {"WHOLE", "read_propositions"},
 }
 
 

@@ -1,5 +1,6 @@
 """The configuration: one pydantic model a section, unknown keys forbidden. Imports no stage."""
 
+from .attention import AttentionSettings
 from .benchmarks import BenchmarkSettings, BenchmarksSettings, MetricSettings
 from .budgets import BudgetsSettings, DinoSettings, OracleSettings, PredictorSettings, RandomSettings
 from .compute import ComputeSettings
@@ -14,11 +15,13 @@ from .models import ModelSettings
 from .recipes import LearningRates, LoraSettings, RecipeSettings
 from .section import InputError, Section, to_json
 from .study import StudySettings, load_study
+from .theory import TheorySettings
 
 __all__ = [
     "DURATIONS",
     "SUBSETS",
     "AnalysisSettings",
+    "AttentionSettings",
     "BenchmarkSettings",
     "BenchmarksSettings",
     "BudgetsSettings",
@@ -45,6 +48,7 @@ __all__ = [
     "Section",
     "Shares",
     "StudySettings",
+    "TheorySettings",
     "load_study",
     "to_json",
 ]

@@ -46,6 +46,8 @@ HOST_MB_A_BILLION = 6_000
 """Memory of each machine for 10^9 parameters: the weights once in float32 and once in bfloat16."""
 OFFLOADED = 20.0
 """AdamW's moments and the float32 copy of the weights are 12, gradients and the pinned buffers they pass through 8."""
+GRADIENT_BYTES = 28.0
+"""Of a trained parameter, beside its weight: a copy to go back to, and up to six vectors of the kind of a gradient."""
 LOADED_STEPS = 5
 """Encoded steps that a process and its two loaders hold: one at work, and for each loader one ready, one being made."""
 MOST_GPUS = 1024
@@ -233,3 +235,30 @@ def likelihood_minutes(study: StudySettings, model: ModelSettings) -> int:
     work = sum(_sample_work(study, model, None, budget) for budget in study.frames.budgets)
     operations = 2 * 1.1 * work * 1e9 * study.curation.videos
     return round(30 + 2 * operations / OPERATIONS_A_SECOND / 60 / max(gpus(study, model), 1))
+
+
+def gradient_gpus(study: StudySettings, model: ModelSettings, recipe: RecipeSettings) -> int:
+    """GPUs to measure gradients of a model and steps along them; a model is spread over them layer by layer."""
+    if study.compute.gpu_memory_gb is None:
+        return 0
+    parameters = model.size_b * 1e9
+    trained = parameters if recipe.method == "full" else parameters * ADAPTERS
+    one = recipe.model_copy(update={"micro_batch_size": 1})
+    states = 4 * parameters + GRADIENT_BYTES * trained
+    needed = BUFFERS + states + _activation_bytes(study, model, one, study.frames.budgets[-1])
+    return int(2 ** math.ceil(math.log2(max(needed / (FILL * study.compute.gpu_memory_gb * 1e9), 1))))
+
+
+def gradient_minutes(study: StudySettings, model: ModelSettings, recipe: RecipeSettings) -> int:
+    """Time limit of measuring gradients, or steps, at one checkpoint: one GPU works at a time, 8 operations."""
+    theory, budgets = study.theory, study.frames.budgets
+    at_all = sum(_sample_work(study, model, recipe.total_pixels, budget) for budget in budgets)
+    longest = _sample_work(study, model, recipe.total_pixels, budgets[-1])
+    image = _sample_work(study, model, None, 8)
+    moments = theory.moment_batches * recipe.batch_size * longest
+    alignment = theory.videos * at_all + moments + theory.images * image
+    ladder = len(theory.step_lengths)
+    passes = 2 * theory.power_iterations + 2 + len(budgets) * (2 + ladder)
+    steps = passes * theory.step_images * image + (1 + ladder) * theory.step_videos * at_all
+    operations = 8 * 1.1 * max(alignment, steps) * 1e9
+    return round(30 + 2 * operations / OPERATIONS_A_SECOND / 60)

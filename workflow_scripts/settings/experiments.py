@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from .benchmarks import Suite
 from .section import Section, Seed
@@ -18,9 +18,13 @@ Figure = Literal[
     "abilities",
     "budget_map",
     "confounders",
+    "gradient_alignment",
+    "attention",
 ]
 FRAMES_AXIS = "budget_map"
 """The figure that has an axis of evaluation frames."""
+UNSCORED = frozenset({"gradient_alignment", "attention"})
+"""Figures that show no evaluation."""
 
 
 class ExperimentSettings(Section):
@@ -31,7 +35,7 @@ class ExperimentSettings(Section):
 
     figure: Figure = Field(
         description="Its figure: overview, architectures, scale, frames, trade_off, predictors, hybrid, abilities, "
-        "budget_map or confounders."
+        "budget_map, confounders, gradient_alignment or attention."
     )
     recipe: str = Field(description="Recipe, by name.")
     variants: tuple[str, ...] = Field(
@@ -48,7 +52,9 @@ class ExperimentSettings(Section):
     seeds: tuple[Seed, ...] = Field(min_length=1, description="Seeds of training; one run each.")
     suites: tuple[Suite, ...] = Field(("image", "video"), min_length=1, description="Suites to evaluate.")
     eval_frames: tuple[int, ...] = Field(
-        min_length=1, description="Frames a video in evaluation: one admissible budget; several for budget_map alone."
+        (),
+        description="Frames a video in evaluation: one admissible budget; several for budget_map alone, none for "
+        "gradient_alignment and attention, which evaluate nothing.",
     )
 
     @property
@@ -63,3 +69,10 @@ class ExperimentSettings(Section):
         if twice:
             raise ValueError(f"{', '.join(map(str, twice))} is listed twice; expected distinct values")
         return values
+
+    @model_validator(mode="after")
+    def _evaluated(self) -> "ExperimentSettings":
+        if bool(self.eval_frames) == (self.figure in UNSCORED):
+            expected = "none, as it evaluates nothing" if self.figure in UNSCORED else "at least one"
+            raise ValueError(f"eval_frames of {self.figure} are {list(self.eval_frames)}; expected {expected}")
+        return self

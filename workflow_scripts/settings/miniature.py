@@ -12,6 +12,7 @@ class MiniatureSettings(Section):
     videos: int = Field(700, ge=1, description="Training videos.")
     broken: int = Field(8, ge=0, description="Of these, files that are broken on purpose.")
     images: int = Field(1000, ge=0, description="Conversations about stills, of which every hundredth is broken.")
+    boxes: int = Field(400, ge=2, description="Questions about one object of a still each, with its true box.")
     questions: int = Field(240, ge=8, description="Questions of each benchmark.")
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from .experiments import UNSCORED
 from .models import ModelSettings
 from .recipes import View
 from .study import StudySettings
@@ -71,7 +72,7 @@ def evaluations(study: StudySettings, figure: str | None = None) -> list[str]:
     """
     found = []
     for experiment in study.experiments:
-        if figure not in (None, experiment.figure):
+        if figure not in (None, experiment.figure) or experiment.figure in UNSCORED:
             continue
         tuned = [f"tuned/{run.path}" for run in runs(study, experiment.figure)]
         for suite in experiment.suites:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from .attention import AttentionSettings
 from .axis import mixed
 from .benchmarks import BenchmarksSettings
 from .budgets import BudgetsSettings
@@ -24,6 +25,7 @@ from .miniature import MiniatureSettings
 from .models import ModelSettings
 from .recipes import RecipeSettings, filled
 from .section import InputError, Name, Section, names_from_keys, shortened
+from .theory import TheorySettings
 
 LONGEST_LINE = 1000
 
@@ -51,6 +53,12 @@ class StudySettings(Section):
     benchmarks: BenchmarksSettings = Field(description="The benchmarks.")
     evaluation: EvaluationSettings = Field(EvaluationSettings(), description="How models are evaluated.")
     analysis: AnalysisSettings = Field(AnalysisSettings(), description="Intervals and tests.")
+    attention: AttentionSettings = Field(
+        AttentionSettings(), description="On what attention is measured, for the figure attention."
+    )
+    theory: TheorySettings = Field(
+        TheorySettings(), description="How the paper's theory is measured, for the figure gradient_alignment."
+    )
     figures: FiguresSettings = Field(FiguresSettings(), description="How figures are drawn.")
     experiments: tuple[ExperimentSettings, ...] = Field(
         min_length=1, description="What is computed: the runs behind each figure."
@@ -168,6 +176,8 @@ def _cross_check(study: StudySettings) -> list[str]:
             faults.append(f"{key}.models is {_list(experiment.models)}; it is of one model, list one")
         if experiment.figure == "abilities" and len(experiment.allocations) > 1:
             faults.append(f"{key}.allocations is {_list(experiment.allocations)}; it is of one allocation, list one")
+        if experiment.figure == "gradient_alignment":
+            faults += _unmeasurable(study, experiment)
         hybrid = [name for name in experiment.allocations if study.uniform_budget(name) is None]
         if experiment.figure == "budget_map" and hybrid:
             faults.append(f"{key}.allocations names {_list(hybrid)}; its axis is of uniform allocations, list those")
@@ -193,6 +203,24 @@ def _sources(study: StudySettings) -> list[str]:
     return faults
 
 
+def _unmeasurable(study: StudySettings, experiment: ExperimentSettings) -> list[str]:
+    """The faults of an experiment whose gradients cannot be measured along one run."""
+    key = f"experiments[{experiment.figure}]"
+    faults = [
+        f"{key}.{field} is {_list(getattr(experiment, field))}; it is along one run, list one"
+        for field in ("models", "allocations", "seeds")
+        if len(getattr(experiment, field)) > 1
+    ]
+    if study.images is None:
+        faults.append(f"images is null; {key} takes the image gradient from them, expected where they come from")
+    elif study.images.conversations < (wanted := study.theory.images + study.theory.step_images):
+        faults.append(
+            f"images.conversations is {study.images.conversations}; expected at least {wanted}, as many as "
+            "theory.images and theory.step_images ask for"
+        )
+    return faults
+
+
 def _overflows(study: StudySettings, experiment: ExperimentSettings) -> list[str]:
     """The faults of frames that do not fit into a model's context, in training or in evaluation."""
     key = f"experiments[{experiment.figure}]"
@@ -200,7 +228,7 @@ def _overflows(study: StudySettings, experiment: ExperimentSettings) -> list[str
         f"{key}.allocations: {allocation}": study.uniform_budget(allocation) or study.frames.budgets[-1]
         for allocation in experiment.allocations
     }
-    if "video" in experiment.suites:
+    if "video" in experiment.suites and experiment.eval_frames:
         shown |= {f"{key}.eval_frames": max(experiment.eval_frames)}
     models = [study.models[name] for name in experiment.models if name in study.models]
     totals = {name: study.recipes[name].total_pixels for name in experiment.recipes if name in study.recipes}
