@@ -1,7 +1,9 @@
 """What every command shares: arguments that are settings, errors in one line, progress."""
 
 import argparse
+import errno
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +21,7 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call main; on InputError print `error: ...` and exit 2, without a traceback.
+    """Call main; on InputError, or where the disk is full, print `error: ...` and exit 2, without a traceback.
 
     A job of the workflow leaves a note of its process: see workflow_scripts/notes/job.py.
     """
@@ -29,6 +31,24 @@ def run(main: Callable[[], None]) -> None:
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
+        except Exception as error:
+            full = _full(error)
+            if full is None:
+                raise
+            print(f"error: {full}; make room and start the same command again", file=sys.stderr)
+            sys.exit(2)
+
+
+def _full(error: BaseException | None) -> str | None:
+    """What an error says of a disk without room, as Python, Arrow, PyAV and safetensors each say it; else None."""
+    while error is not None:
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            said = os.strerror(number)
+            if getattr(error, "errno", None) == number or said.lower() in str(error).lower():
+                name = getattr(error, "filename", None)
+                return f"{said}: {name}" if name else said
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def json_of(kind: type[T]) -> Callable[[str], T]:
