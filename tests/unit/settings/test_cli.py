@@ -1,6 +1,7 @@
 """Commands fail in one line and show where they are."""
 
 import argparse
+import errno
 
 import pytest
 
@@ -16,6 +17,37 @@ def test_bad_input_is_one_line_and_exit_status_2(capsys: pytest.CaptureFixture[s
         run(main)
     assert stopped.value.code == 2
     assert capsys.readouterr().err == "error: file manifest.parquet: video a.mp4 is missing\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "results/smoke/frames/shard-0.arrow"),
+        RuntimeError("I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_one_line(capsys: pytest.CaptureFixture[str], error: Exception) -> None:
+    def main() -> None:
+        try:
+            raise error
+        except OSError as cause:
+            raise RuntimeError("the file was not written") from cause
+
+    with pytest.raises(SystemExit) as stopped:
+        run(main)
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: No space left on device")
+    assert str(getattr(error, "filename", None) or "") in said
+    assert len(said.splitlines()) == 1
+
+
+def test_other_errors_are_not_taken_for_a_full_disk() -> None:
+    def main() -> None:
+        raise OSError(errno.EACCES, "Permission denied", "results")
+
+    with pytest.raises(PermissionError):
+        run(main)
 
 
 def test_settings_travel_as_json() -> None:
