@@ -14,8 +14,8 @@ SIDE = "side"
 class AttentionSettings(Section):
     """Questions about one object each, with its box, in Parquet files as the hub's datasets library writes them.
 
-    `question`, `answer` and `begins` are templates: a field in braces is the row's column of that name, of a list its first
-    entry; {side} is left or right, where the middle of the box lies.
+    `question`, `answer` and `begins` are templates: a field in braces is the row's column of that name, of a list its
+    first entry; {side} is left or right, where the middle of the box lies.
     """
 
     root: str = Field("data/RefCOCO", description="Folder that holds the Parquet files.")

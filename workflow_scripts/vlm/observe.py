@@ -5,7 +5,7 @@ and scaled, and the softmax is done again in float32 for the rows that are asked
 torch's kernel, so that memory grows with the answer times the context, not with the context's square.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,22 +68,29 @@ class _Observer:
         self.layers[int(module.layer_idx)] = weights.mean(dim=(0, 1, 2)).double().cpu()
 
 
-def look(vlm: VLM, picture: Image.Image, question: str, answer: str) -> Seen:
+def look(vlm: VLM, picture: Image.Image, question: str, answer: str, begins: str = "") -> Seen:
     """Let a model look at a picture with a question and its answer, which is given, not generated.
 
-    A token of the answer looks from the place that it is predicted from: the first from the end of the prompt. The mark
-    that ends the answer does not count.
+    A token of the answer looks from the place that it is predicted from: the first from the end of the prompt. What the
+    answer ``begins`` with is said before it and does not count, nor does the mark that ends it.
 
     Raises:
-        InputError: as ``encode``; or the answer has no token.
+        InputError: as ``encode``; the answer has no token, or its beginning other tokens without it than with it.
     """
-    example = Example((Turn("user", question), Turn("assistant", answer)), (picture,))
-    encoded = encode(vlm, example, supervise=True)
-    said = (encoded.pop("labels") != IGNORED).nonzero()[:, 0]
-    end = int(vlm.tokenizer.convert_tokens_to_ids(vlm.family.end_of_turn(vlm.processor)))
-    said = said[encoded["input_ids"][said] != end]
+    encoded = encode(vlm, _conversation(picture, question, begins + answer), supervise=True)
+    said = _said(vlm, encoded)
+    if begins:
+        alone = encode(vlm, _conversation(None, question, begins), supervise=True)
+        before = _said(vlm, alone)
+        if alone["input_ids"][before].tolist() != encoded["input_ids"][said[: len(before)]].tolist():
+            raise InputError(
+                f"answer {begins + answer!r}: what it begins with, {begins!r}, is not whole tokens of model "
+                f"{vlm.settings.name}; expected a beginning without the space behind it"
+            )
+        said = said[len(before) :]
     if len(said) == 0:
         raise InputError(f"answer {answer!r} has no token of model {vlm.settings.name}; expected at least one")
+    del encoded["labels"]
     columns = torch.isin(encoded["input_ids"], torch.tensor(vlm.placeholder_ids)).nonzero()[:, 0]
     boxes = vlm.family.token_boxes(vlm, picture, encoded)
     if len(boxes) != len(columns):
@@ -102,6 +109,17 @@ def look(vlm: VLM, picture: Image.Image, question: str, answer: str) -> Seen:
         config._attn_implementation = before
     layers = [observer.layers[layer] for layer in range(config.num_hidden_layers)]
     return Seen(torch.stack(layers).numpy(), boxes)
+
+
+def _conversation(picture: Image.Image | None, question: str, answer: str) -> Example:
+    return Example((Turn("user", question), Turn("assistant", answer)), None if picture is None else (picture,))
+
+
+def _said(vlm: VLM, encoded: Mapping[str, Tensor]) -> Tensor:
+    """Places ``[R]`` of what the assistant says, without the mark that ends it."""
+    places = (encoded["labels"] != IGNORED).nonzero()[:, 0]
+    end = int(vlm.tokenizer.convert_tokens_to_ids(vlm.family.end_of_turn(vlm.processor)))
+    return places[encoded["input_ids"][places] != end]
 
 
 def inside(boxes: NDArray[np.float64], box: Sequence[float]) -> NDArray[np.float64]:

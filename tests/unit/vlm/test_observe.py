@@ -147,6 +147,21 @@ def test_shares_and_pixels_by_hand() -> None:
     np.testing.assert_allclose(halved, [[0.25, 0.5, 0.25]])
 
 
+def test_what_an_answer_begins_with_does_not_count(vlm: VLM) -> None:
+    picture = image(6)
+    whole, rest = look(vlm, picture, QUESTION, "3 red"), look(vlm, picture, QUESTION, " red", begins="3")
+    first = look(vlm, picture, QUESTION, "3")
+    example = Example((Turn("user", QUESTION), Turn("assistant", "3 red")), (picture,))
+    said = int((encode(vlm, example, supervise=True)["labels"] != -100).sum()) - 1
+    assert said > 1
+    np.testing.assert_allclose(whole.weights * said, first.weights + rest.weights * (said - 1), rtol=1e-4, atol=1e-7)
+
+
+def test_a_beginning_that_is_not_whole_tokens_is_refused(qwen: VLM) -> None:
+    with pytest.raises(InputError, match="begins with, 'How many ', is not whole tokens"):
+        look(qwen, image(1), QUESTION, "red objects", begins="How many ")
+
+
 def test_an_answer_without_a_token_is_refused(qwen: VLM) -> None:
     with pytest.raises(InputError, match="answer '' has no token"):
         look(qwen, image(1), QUESTION, "")
