@@ -11,7 +11,7 @@ STAMP := .venv/locked
 SOURCES := workflow_scripts tests $(wildcard benchmarks)
 UV := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' envs/requirements.txt)
 
-.PHONY: help setup demo demo-full resume test test-slurm lint unit smoke campaign benchmark clean lock
+.PHONY: help setup demo demo-full resume test test-slurm lint unit smoke campaign adopt benchmark clean lock
 
 help:
 	@echo "make demo       the miniature study, to its report (10 minutes on two cores)"
@@ -22,6 +22,7 @@ help:
 	@echo "make lint       format, style and types"
 	@echo "make campaign   KILLS=50: the smoke study, killed so many times and resumed, comes to the same figures"
 	@echo "make benchmark  speed against peers, short form"
+	@echo "make adopt      take over results that were made elsewhere"
 	@echo "make clean      remove the miniature's and the tests' results"
 	@echo "make lock       write envs/requirements.txt from envs/requirements.in"
 
@@ -69,6 +70,9 @@ smoke: setup
 	$(SNAKEMAKE) $(SMOKE)
 	$(SNAKEMAKE) $(SMOKE) --report results/smoke/report.html
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/smoke
+
+adopt: setup
+	$(BIN)/python -m workflow_scripts.provenance.adopt
 
 # In a copy of the repository in a temporary folder, an hour on two cores; its counts are printed and compared.
 campaign: setup

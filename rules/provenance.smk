@@ -1,4 +1,36 @@
-"""Stage provenance: what was run, with what."""
+"""Stage provenance: what was run, with what; the records of how each result was made."""
+
+from snakemake.settings.types import ExecMode
+
+from workflow_scripts.provenance.adopt import strangers, unadopted
+from workflow_scripts.provenance.gather import gather_workflow
+from workflow_scripts.provenance.room import little_room
+
+ADOPT = f"`make adopt` compares the files in {RESULTS} with the records that came with them, and takes them over"
+
+if workflow.exec_mode == ExecMode.DEFAULT and (unknown := unadopted(RESULTS)):
+    raise WorkflowError(f"{unknown} jobs of study {STUDY.study} ran elsewhere. {ADOPT}.")
+
+
+# Snakemake would go by the times of files that it has no record of.
+onstart:
+    if not workflow.touch and (unknown := strangers(workflow.dag.jobs, workflow.persistence, RESULTS)):
+        raise WorkflowError(
+            f"{len(unknown)} files were made elsewhere and have no record, {unknown[0]} first. {ADOPT}."
+            " Without records: delete them, or take them on trust with --touch."
+        )
+
+
+# A record is no output of a rule: each job has one, and none is a reason to run. A run that was killed leaves its jobs'
+# notes to the next.
+onsuccess:
+    print(gather_workflow(workflow, STUDY.study), file=sys.stderr)
+
+
+onerror:
+    for line in little_room(Path(f"results/{STUDY.study}")):
+        print(line, file=sys.stderr)
+    print(gather_workflow(workflow, STUDY.study), file=sys.stderr)
 
 
 rule record:

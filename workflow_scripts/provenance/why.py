@@ -20,6 +20,7 @@ from typing import Any
 
 from workflow_scripts.content.syntax import digest
 from workflow_scripts.provenance.closure import DIGITS, ROOT, Repository
+from workflow_scripts.provenance.parameters import is_code, parsed
 from workflow_scripts.provenance.pending import Pending, pending
 from workflow_scripts.settings.cli import run
 
@@ -36,7 +37,7 @@ def explain(job: Pending, repository: Repository) -> list[str]:
     lines += [f"{path} is no input any more" for path in job.gone]
     if job.command:
         lines.append("the rule's command line changed")
-    for before, now in pair([_value(text) for text in job.before], [_value(text) for text in job.now]):
+    for before, now in pair([parsed(text) for text in job.before], [parsed(text) for text in job.now]):
         lines += list(_changes(before, now, repository))
     if job.upstream:
         lines.append(f"after the jobs that make {', '.join(job.upstream)}")
@@ -75,7 +76,7 @@ def differences(before: Any, now: Any, key: str = "") -> Iterator[str]:
 
 
 def _changes(before: Any, now: Any, repository: Repository) -> Iterator[str]:
-    if _is_code(before) and _is_code(now):
+    if is_code(before) and is_code(now):
         old, new = before["modules"], now["modules"]
         for module in sorted(set(old) | set(new)):
             if old.get(module) != new.get(module):
@@ -131,30 +132,12 @@ def _git(root: Path, *arguments: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def _value(text: str) -> Any:
-    """A recorded parameter as a value: settings are JSON text within Python's repr."""
-    try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return text
-    if isinstance(value, str) and value[:1] in ("{", "["):
-        try:
-            return json.loads(value)
-        except json.JSONDecodeError:
-            return value
-    return list(value) if isinstance(value, tuple) else value
-
-
 def _likeness(one: Any, other: Any) -> float:
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return len(set(one) & set(other)) / max(len(set(one) | set(other)), 1)
     if isinstance(one, str) and isinstance(other, str) and one.startswith("--"):
         return float(one.split()[0] == other.split()[0])
     return float(isinstance(one, list) and isinstance(other, list))
-
-
-def _is_code(value: Any) -> bool:
-    return isinstance(value, Mapping) and set(value) == {"modules", "packages"}
 
 
 def _named(value: Any) -> bool:

@@ -1,0 +1,120 @@
+"""Results that were copied from another clone: taken over where they are what their records say, else refused."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from workflow_scripts.provenance.records import read_records
+
+from .conftest import ROOT
+from .dry_run import snakemake
+
+pytestmark = [pytest.mark.xdist_group("reruns"), pytest.mark.slow]
+
+STUDY = "results/smoke"
+FLAGS = ("--cores", "2", "--max-checksum-file-size", "100000000")
+PRESETS = ("--configfile", "presets/miniature.yaml", "presets/smoke.yaml")
+FIGURE = f"{STUDY}/figures/overview.png"
+
+
+def clone(folder: Path) -> Path:
+    """A copy of the repository as it is, without results."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def stand_in(path: Path) -> None:
+    """A file of the study; what records are made from has the form that it needs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name == "inventory.json":
+        path.write_text('{"dataset": "drawn", "subsets": []}')
+    elif path.name == "manifest.parquet":
+        import pandas as pd
+
+        pd.DataFrame({"video": ["a.mp4"], "sha256": ["0" * 64]}).to_parquet(path)
+    elif path.suffix == ".csv":
+        path.write_text("video\n")
+    else:
+        path.write_text(f"stands in for {path.name}\n")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone in which the smoke study is done, with records."""
+    folder = clone(tmp_path_factory.mktemp("made"))
+    said = snakemake(folder, *FLAGS, "--summary", *PRESETS)
+    for line in said.splitlines():
+        if line.startswith(f"{STUDY}/"):
+            stand_in(folder / line.split("\t")[0])
+    said = snakemake(folder, *FLAGS, "--touch", "--forceall", *PRESETS)
+    assert "records written" in said
+    return folder
+
+
+@pytest.fixture
+def copied(made: Path, tmp_path: Path) -> Path:
+    """Another clone, into which the results were copied without their times."""
+    folder = clone(tmp_path / "clone")
+    shutil.copytree(made / STUDY, folder / STUDY, copy_function=shutil.copyfile)
+    return folder
+
+
+def adopt(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "workflow_scripts.provenance.adopt"]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_every_job_has_a_record(made: Path) -> None:
+    said = snakemake(made, *FLAGS, "--summary", *PRESETS)
+    files = [line.split("\t")[0] for line in said.splitlines() if line.startswith(f"{STUDY}/")]
+    records = read_records(made / STUDY)
+    assert [name for name in files if records.of(name) is None] == []
+
+
+def test_without_adoption_a_run_stops_and_says_what_to_do(copied: Path) -> None:
+    for flags in ((), ("--dry-run",)):
+        with pytest.raises(AssertionError, match=r"jobs of study smoke ran elsewhere\. `make adopt` compares"):
+            snakemake(copied, *FLAGS, *flags, *PRESETS)
+
+
+def test_after_adoption_nothing_runs(copied: Path) -> None:
+    done = adopt(copied)
+    assert done.returncode == 0, done.stderr
+    assert f"{STUDY}: " in done.stdout
+    assert "Nothing to be done" in snakemake(copied, *FLAGS, *PRESETS)
+
+
+def test_after_adoption_a_changed_setting_runs_what_it_ran_before(copied: Path) -> None:
+    assert adopt(copied).returncode == 0
+    said = snakemake(copied, *FLAGS, "--dry-run", *PRESETS, "--config", "figures={dpi: 77}")
+    assert "drawing overview" in said
+    assert "fine-tuning" not in said
+
+
+def test_a_file_with_other_content_stops_it_and_a_missing_one_does_not(copied: Path) -> None:
+    figure, table = copied / FIGURE, copied / STUDY / "analysis/scores.csv"
+    figure.write_text("edited")
+    refused = adopt(copied)
+    assert refused.returncode == 2
+    assert f"1 files are not what their records say, so nothing was taken over: {FIGURE}; copy" in refused.stderr
+    figure.unlink()
+    table.unlink()
+    taken = adopt(copied)
+    assert taken.returncode == 0, taken.stderr
+    assert f"{FIGURE} is not there; the next run makes it" in taken.stderr
+    said = snakemake(copied, *FLAGS, "--dry-run", *PRESETS)
+    assert "drawing overview" in said
+    assert "fine-tuning" not in said
+
+
+def test_results_without_records_are_not_trusted_either(copied: Path) -> None:
+    shutil.rmtree(copied / STUDY / "provenance")
+    with pytest.raises(AssertionError, match=r"files were made elsewhere and have no record"):
+        snakemake(copied, *FLAGS, *PRESETS)

@@ -1,0 +1,211 @@
+"""What an audit finds in a lineage: of each file whether it is what its record says, of each record whether it holds.
+
+Every check compares contents. Times are only ever shown.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import IntFlag
+from pathlib import Path
+
+from workflow_scripts.content.checksums import Checksums
+from workflow_scripts.provenance.closure import ROOT, Repository
+from workflow_scripts.provenance.gather import module_of, used_digests
+from workflow_scripts.provenance.invocation import read_invocation
+from workflow_scripts.provenance.pending import pending
+from workflow_scripts.provenance.records import File, Record, Records, Source
+from workflow_scripts.provenance.sources import listed_files
+from workflow_scripts.provenance.why import explain
+from workflow_scripts.settings import InputError
+
+SHOWN = 4
+THREADS = 4
+
+
+class Kind(IntFlag):
+    """What can be wrong; the exit status of an audit is the sum of what was found."""
+
+    STALE = 4
+    EDITED = 8
+    UNCOMMITTED = 16
+    MIXED = 32
+    MISSING = 64
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong. `record`: key of the record it is about; None for the lineage as a whole. `path`: the file."""
+
+    kind: Kind
+    record: str | None
+    text: str
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How many files were compared with their records, and which sources are not on this machine."""
+
+    files: int
+    bytes: int
+    elsewhere: tuple[Source, ...]
+
+
+def check_files(records: Records, lineage: Sequence[Record], checksums: Checksums) -> tuple[list[Finding], Checked]:
+    """Whether every file of a lineage, and every source that is at hand, has the content that is on record."""
+    findings: list[Finding] = []
+    wanted: list[tuple[Record, str, Path, str]] = []
+    elsewhere = []
+    for record in lineage:
+        wanted += [(record, file.path, records.locate(file.path), file.sha256) for file in record.made]
+        wanted += [(record, file.path, records.locate(file.path), file.sha256) for file in _unmade(records, record)]
+        for source in record.sources:
+            place = records.locate(source.place)
+            if place.is_dir():
+                wanted += [
+                    (record, f"{source.place}/{path}", place / path, sha) for path, sha in _listed(source, records)
+                ]
+            elif source.count:
+                elsewhere.append(source)
+    unique = {str(path): (record, name, path, sha256) for record, name, path, sha256 in reversed(wanted)}
+    with ThreadPoolExecutor(THREADS) as pool:
+        found = pool.map(lambda one: checksums.of(one[2]) if one[2].is_file() else None, unique.values())
+        contents = dict(zip(unique, found, strict=True))
+    for record, name, path, sha256 in wanted:
+        content = contents[str(path)]
+        if content is None:
+            findings.append(Finding(Kind.MISSING, record.key, f"{name} is not there", name))
+        elif content != sha256:
+            findings.append(
+                Finding(Kind.EDITED, record.key, f"{name} is not as it was: {content[:12]}, not {sha256[:12]}", name)
+            )
+    sizes = sum(path.stat().st_size for _, _, path, _ in unique.values() if path.is_file())
+    return list(dict.fromkeys(findings)), Checked(len(unique), sizes, tuple(elsewhere))
+
+
+def check_records(records: Records, lineage: Sequence[Record]) -> list[Finding]:
+    """Whether each job used what is there now, was made by a commit's code, and left a note of its process."""
+    found = []
+    for record in lineage:
+        found += [Finding(Kind.STALE, record.key, text) for text in _stale(records, record)]
+        found += [Finding(Kind.MISSING, record.key, text) for text in _missing(records, record)]
+        found += [Finding(Kind.UNCOMMITTED, record.key, text) for text in _uncommitted(record)]
+    return found
+
+
+def check_code(lineage: Sequence[Record], repository: Repository) -> list[Finding]:
+    """Whether the code behind each command is, here and now, what it was."""
+    found = []
+    for record in lineage:
+        called = module_of(record.command)
+        if record.code is None or called is None:
+            continue
+        try:
+            now = repository.code(called[0])
+        except InputError as error:
+            found.append(Finding(Kind.STALE, record.key, f"its code is not there: {error}"))
+            continue
+        changes = [*_differ(record.code.modules, now.modules), *_differ(record.code.packages, now.packages)]
+        if changes:
+            kept = "; its files were kept all the same, with --touch" if record.kept else ""
+            found.append(Finding(Kind.STALE, record.key, f"code has changed since: {_some(changes)}{kept}"))
+    return found
+
+
+def check_settings(records: Records, target: Record, lineage: Sequence[Record]) -> list[Finding]:
+    """Whether the study's configuration, here and now, gives each job the settings that it had.
+
+    Raises InputError where that cannot be told: the study is not in its place below the working directory, or
+    Snakemake cannot plan it.
+    """
+    if Path(records.root).resolve() != records.folder.resolve():
+        raise InputError(f"{records.folder} is not {records.root} below the working directory")
+    called = read_invocation(records.folder)
+    files = [Path(path).absolute() for path in called.configfiles]
+    waiting = pending([target.key], files, Path.cwd(), ROOT / "Snakefile", called.config)
+    wanted = {record.key for record in lineage}
+    return [
+        Finding(Kind.STALE, job.outputs[0], line)
+        for job in waiting
+        if job.outputs[0] in wanted
+        for line in explain(job, Repository())
+        if line.startswith(("setting ", "the rule's command"))
+    ]
+
+
+def check_versions(lineage: Sequence[Record]) -> list[Finding]:
+    """Whether all jobs ran the same versions: of Python, of packages, and of the code that they share."""
+    versions: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in lineage:
+        ran = {} if record.run is None else {"Python": record.run.python, **record.run.packages}
+        code = {} if record.code is None else record.code.modules
+        for name, version in [*ran.items(), *code.items()]:
+            versions[name][version].append(record)
+    mixed = {name: found for name, found in versions.items() if len(found) > 1}
+    return [
+        Finding(Kind.MIXED, None, f"{name}: " + ", ".join(f"{version} ({_jobs(by)})" for version, by in found.items()))
+        for name, found in sorted(mixed.items())
+    ]
+
+
+def commits(lineage: Iterable[Record]) -> list[str]:
+    """The commits that a lineage was made at, in its order."""
+    return list(dict.fromkeys(record.run.commit for record in lineage if record.run and record.run.commit))
+
+
+def _unmade(records: Records, record: Record) -> Iterator[File]:
+    """Inputs that no job on record made."""
+    yield from (file for file in record.inputs if records.of(file.path) is None)
+
+
+def _listed(source: Source, records: Records) -> list[tuple[str, str]]:
+    try:
+        return listed_files(source, records.locate)
+    except (InputError, OSError, ValueError, KeyError):
+        return []  # the list itself is found to be broken or missing
+
+
+def _stale(records: Records, record: Record) -> Iterator[str]:
+    for file in record.inputs:
+        maker = records.of(file.path)
+        made = {} if maker is None else {one.path: one.sha256 for one in maker.made}
+        if maker is not None and made[file.path] != file.sha256:
+            yield f"it read another {file.path} than {maker.name} has made since"
+    now = used_digests([file.path for file in record.inputs], {file.path: one for one in records for file in one.made})
+    for key, digest in record.used.items():
+        if now.get(key) != digest:
+            yield f"it read other files beside {key} than are on record now"
+    if record.run is not None and record.run.unplanned:
+        yield f"it ran other code than was planned: {_some(record.run.unplanned)}"
+
+
+def _missing(records: Records, record: Record) -> Iterator[str]:
+    for file in _unmade(records, record):
+        if file.path.startswith(f"{record.root}/"):
+            yield f"{file.path} has no record"
+    if record.run is None:
+        yield "its process left no note: machine, versions and commit are not known"
+
+
+def _uncommitted(record: Record) -> Iterator[str]:
+    if record.run is None:
+        return
+    if record.run.changed:
+        yield f"made by code that is in no commit: {_some(record.run.changed)}"
+    if record.run.commit is None or record.run.changed is None:
+        yield "made by code outside git, or of a commit that is not here"
+
+
+def _differ(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return [name for name in sorted({*before, *now}) if before.get(name) != now.get(name)]
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def _jobs(records: Sequence[Record]) -> str:
+    return records[0].name if len(records) == 1 else f"{len(records)} jobs"
