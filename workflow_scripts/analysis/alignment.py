@@ -11,16 +11,18 @@ Writes into the folder `--output`:
   (update); `batch` their batch. Groups' `names`, `sizes`, `widths`, `exact`. The same videos are in a batch at every
   budget.
 - `samples.parquet`: a row a video sample and budget: sample_id, budget, tokens (supervised), loss (mean over them),
-  squared_norm, inner (with the mean image gradient), update_inner (the same of AdamW's update).
-- `alignment.json`: counts, mean losses, norm of AdamW's batches, seconds.
+  squared_norm, inner (with the mean image gradient).
+- `alignment.json`: counts, mean losses, seconds.
 
 A task's loss is that of training: cross-entropy summed over the supervised tokens, over the mean number of them in a
 sample. A sample's gradient is that of its share, so batch gradients are means of them, and all are linear in the data.
 
 AdamW moves a weight by rate m / (sqrt(v) + eps). A run keeps no optimizer state, so v is estimated, as AdamW would have
-it, from further batches of the run's own size, samples and budgets at this checkpoint; for m stands the video gradient
-itself. v does not come from the samples whose gradients it scales. Weight decay and clipping, the same for all budgets
-or a common factor, are left out. The rate is the recipe's, at its peak.
+it, from further samples at the run's budgets, for batches of the run's size, at this checkpoint. Each video batch is
+then taken for the next one that AdamW sees: its gradient stands for m, which averages such batches, and enters v as it
+would. v does not come from the samples whose gradients it scales. Weight decay and clipping, the same for all budgets
+or a common factor, are left out. The rate is the recipe's, at its peak, so that inner products with the update are the
+change of the image loss by a step to first order, with the sign turned.
 """
 
 import argparse
@@ -43,13 +45,11 @@ from workflow_scripts.settings import InputError, ModelSettings, RecipeSettings
 from workflow_scripts.settings.cli import json_of, progress, run
 from workflow_scripts.settings.files import atomic_path, write_json, write_parquet
 from workflow_scripts.settings.theory import TheorySettings
-from workflow_scripts.theory.gradients import SecondMoment, streaming
+from workflow_scripts.theory.gradients import Accumulated, SecondMoment, adamw_update, streaming
 from workflow_scripts.theory.projection import Projection
 from workflow_scripts.vlm.device import use_device
 from workflow_scripts.vlm.loss import token_loss
 
-EPSILON = 1e-8
-"""AdamW's, torch's default, with which runs train."""
 ROW_TOKENS = 8192
 """Most tokens of image conversations in one pass, where the recipe names none."""
 Advance = Callable[..., None]
@@ -93,45 +93,43 @@ def image_gradients(
 
 
 def second_moment(
-    measured: Measured, recipe: RecipeSettings, inputs: Callable[[int], Inputs], batches: Sequence[Sequence[int]]
-) -> tuple[dict[str, Tensor], float]:
-    """What AdamW multiplies a gradient with, by parameter, and the mean norm of the batches' gradients."""
-    moment, norms = SecondMoment(measured.named), []
-    with progress(sum(map(len, batches)), "samples for AdamW's second moment") as advance:
-        for batch in batches:
-            tokens = 0
-            with streaming(measured.named, moment.take):
-                for number in batch:
-                    one = inputs(number)
-                    tokens += supervised(one)
-                    _alone(measured, one).backward()
-                    advance()
-            norms.append(moment.end_batch(1 / tokens))
-    rates = recipe.learning_rates.model_dump()
-    return moment.steps({name: rates[measured.part_of[name]] for name, _ in measured.named}, EPSILON), float(
-        np.mean(norms)
-    )
-
-
-def _take(
-    projection: Projection,
-    steps: dict[str, Tensor],
-    own: Tensor,
-    update: Tensor,
-    squared: Tensor,
-    name: str,
-    gradient: Tensor,
-) -> None:
-    """Add a parameter's gradient to a sample's projected gradient and update, and to its squared norm."""
-    squared.add_(gradient.double().square().sum().cpu())
-    projection.add(own, name, gradient)
-    projection.add(update, name, gradient.float() * steps[name])
+    measured: Measured, recipe: RecipeSettings, inputs: Callable[[int], Inputs], places: Sequence[int]
+) -> dict[str, Tensor]:
+    """AdamW's second moment, by parameter, of batches of the recipe's size."""
+    moment, tokens = SecondMoment(measured.named), 0
+    shown = progress(len(places), "samples for AdamW's second moment")
+    with shown as advance, streaming(measured.named, moment.take):
+        for place in places:
+            one = inputs(place)
+            tokens += supervised(one)
+            _alone(measured, one).backward()
+            moment.samples += 1
+            advance()
+    return moment.estimate(recipe.batch_size, len(places) / tokens)
 
 
 def _alone(measured: Measured, inputs: Inputs) -> Tensor:
     """Loss of one sample, summed over its supervised tokens."""
     (row,) = rows(measured.vlm, [inputs], 1)
     return token_loss(measured.vlm.model, row, 1.0)
+
+
+@dataclass
+class Sink:
+    """Takes the gradients of one video batch, sample by sample.
+
+    `own`: the projected gradient of the sample at work; `squared`: its squared norm; `batch`: the batch's gradient.
+    """
+
+    projection: Projection
+    batch: Accumulated
+    own: Tensor
+    squared: float = 0.0
+
+    def take(self, name: str, gradient: Tensor) -> None:
+        self.squared += float(gradient.double().square().sum())
+        self.projection.add(self.own, name, gradient)
+        self.batch.take(name, gradient)
 
 
 def video_gradients(
@@ -141,55 +139,50 @@ def video_gradients(
     places: Sequence[int],
     batches: int,
     budgets: Sequence[int],
-    steps: dict[str, Tensor],
+    update: Callable[[str, Tensor], Tensor],
     image_mean: Tensor,
     into: Vectors,
 ) -> tuple[pd.DataFrame, float]:
     """Add the video batches' gradients and updates to `into`; a row a sample and budget, and the mean of their tokens.
 
-    A sample goes through the model alone: its gradient is then known by itself.
+    A sample goes through the model alone: its gradient is then known by itself. `update`: what AdamW subtracts for a
+    batch's gradient, by parameter.
     """
-    device = measured.vlm.device
+    device, vlm = measured.vlm.device, measured.vlm
+    samples = [videos.table["sample_id"].iloc[place] for place in places]
+    tokens = [supervised(videos.inputs(vlm, place, min(budgets))) for place in places]
+    mean_tokens = float(np.mean(tokens))
     found: list[dict[str, Any]] = []
-    vectors: list[tuple[int, int, Tensor, Tensor]] = []
     with progress(len(places) * len(budgets), "video gradients") as advance:
-        for number, part in enumerate(np.array_split(places, batches)):
+        for number, part in enumerate(np.array_split(np.arange(len(places)), batches)):
             for budget in budgets:
-                gradient, update = projection.zeros(device), projection.zeros(device)
-                for place in part:
-                    inputs = videos.inputs(measured.vlm, int(place), budget)
-                    own, own_update = projection.zeros(device), projection.zeros(device)
-                    squared = torch.zeros((), dtype=torch.float64)
-                    take = partial(_take, projection, steps, own, own_update, squared)
-                    with streaming(measured.named, take):
-                        loss = _alone(measured, inputs)
+                gradient = projection.zeros(device)
+                batch = Accumulated(measured.named)
+                for place in part.tolist():
+                    sink = Sink(projection, batch, projection.zeros(device))
+                    with streaming(measured.named, sink.take):
+                        loss = _alone(measured, videos.inputs(vlm, places[place], budget))
                         loss.backward()
-                    inner = projection.inner_products(torch.stack([own, own_update]), image_mean[None])
-                    both = inner.mean(axis=1).sum(axis=0)[:, 0]
-                    tokens = supervised(inputs)
+                    inner = projection.inner_products(sink.own[None], image_mean[None])
                     found.append(
                         {
-                            "sample_id": videos.table["sample_id"].iloc[int(place)],
+                            "sample_id": samples[place],
                             "budget": budget,
-                            "tokens": tokens,
-                            "loss": loss.item() / tokens,
-                            "squared_norm": float(squared),
-                            "inner": both[0],
-                            "update_inner": both[1],
+                            "tokens": tokens[place],
+                            "loss": loss.item() / tokens[place],
+                            "squared_norm": sink.squared / mean_tokens**2,
+                            "inner": float(inner.mean(axis=1).sum()) / mean_tokens,
                         }
                     )
-                    gradient += own
-                    update += own_update
+                    gradient += sink.own
                     advance()
-                vectors.append((budget, number, gradient / len(part), update / len(part)))
-    table = pd.DataFrame(found)
-    mean_tokens = float(table.loc[table["budget"] == budgets[0], "tokens"].mean())
-    table["squared_norm"] /= mean_tokens**2
-    table[["inner", "update_inner"]] /= mean_tokens
-    for budget, number, gradient, update in vectors:
-        into.add("video", budget, number, gradient / mean_tokens)
-        into.add("update", budget, number, update / mean_tokens)
-    return table, mean_tokens
+                scale = 1 / (len(part) * mean_tokens)
+                moved = projection.zeros(device)
+                for name, value in batch.values.items():
+                    projection.add(moved, name, update(name, value * scale))
+                into.add("video", budget, number, gradient * scale)
+                into.add("update", budget, number, moved)
+    return pd.DataFrame(found), mean_tokens
 
 
 def measure(
@@ -219,10 +212,21 @@ def measure(
     def at_own_budget(place: int) -> Inputs:
         return videos.inputs(measured.vlm, place, allocation[videos.table["sample_id"].iloc[place]])
 
-    batches = [part.tolist() for part in np.array_split(of_moments, theory.moment_batches)]
-    steps, norm = second_moment(measured, recipe, at_own_budget, batches)
+    moment, rates = second_moment(measured, recipe, at_own_budget, of_moments), recipe.learning_rates.model_dump()
+
+    def update(name: str, gradient: Tensor) -> Tensor:
+        return adamw_update(gradient, moment[name], rates[measured.part_of[name]])
+
     table, video_tokens = video_gradients(
-        measured, projection, videos, of_videos, theory.batches, budgets, steps, torch.stack(found).mean(dim=0), vectors
+        measured,
+        projection,
+        videos,
+        of_videos,
+        theory.batches,
+        budgets,
+        update,
+        torch.stack(found).mean(dim=0),
+        vectors,
     )
     told = {
         "images": len(of_images),
@@ -230,7 +234,6 @@ def measure(
         "image_loss": image_loss,
         "image_tokens": image_tokens,
         "video_tokens": video_tokens,
-        "batch_gradient_norm": norm,
         "seconds": round(time.perf_counter() - began, 2),
     }
     return projection, vectors, table, told

@@ -18,8 +18,7 @@ class TheorySettings(Section):
     moment_batches: int = Field(
         4,
         ge=1,
-        description="Batches of the recipe's size, from further samples at the run's budgets, that give AdamW's second "
-        "moment.",
+        description="How many batches' worth of further samples, at the run's budgets, give AdamW's second moment.",
     )
     sketch: int | None = Field(
         65536,

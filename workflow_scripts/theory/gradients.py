@@ -56,36 +56,45 @@ class Accumulated:
 
 
 class SecondMoment:
-    """AdamW's second moment, elementwise, as the mean of squared batch gradients. Memory: as `Accumulated`, twice.
+    """AdamW's second moment, elementwise, from the gradients of single samples. Memory: as `Accumulated`, twice.
 
-    AdamW keeps a running mean of the squared gradients of the batches it has seen. Where that is not kept, the mean
-    over independent batches of the same size and data, at the same weights, has the same expectation while weights
-    change slowly over its window of 1 / (1 - beta2) steps.
+    AdamW keeps a running mean of the squared gradients of the batches it has seen. Where that is not kept, E g_B^2 of
+    batches of B samples, at the same weights, has the same expectation while weights change slowly over the window of
+    1 / (1 - beta2) steps. With E g and E g^2 of single samples, E g_B^2 = E g^2 / B + (1 - 1/B) (E g)^2, and from n
+    samples, unbiased and never below 0 for n >= B,
+
+        v = S2 / (n B) + (1 - 1/B) (S1^2 - S2) / (n (n - 1)),    S1 = sum of g, S2 = sum of g^2.
     """
 
     def __init__(self, named: Named) -> None:
-        self._squares, self._batch = Accumulated(named).values, Accumulated(named).values
-        self.batches = 0
+        self._sums, self._squares = Accumulated(named).values, Accumulated(named).values
+        self.samples = 0
 
     def take(self, name: str, gradient: Tensor) -> None:
-        """Add a sample's share to the gradient of the batch at work."""
-        self._batch[name].add_(gradient)
+        """Add the gradient of a sample; it comes whole, from one backward pass."""
+        gradient = gradient.float()
+        self._sums[name].add_(gradient)
+        self._squares[name].addcmul_(gradient, gradient)
 
-    def end_batch(self, scale: float) -> float:
-        """Square the batch's gradient, times `scale`; returns its norm."""
-        squared = 0.0
-        for name, gradient in self._batch.items():
-            gradient.mul_(scale)
-            squared += float(gradient.double().square().sum())
-            self._squares[name].addcmul_(gradient, gradient)
-            gradient.zero_()
-        self.batches += 1
-        return squared**0.5
-
-    def steps(self, rates: dict[str, float], epsilon: float) -> dict[str, Tensor]:
-        """What AdamW multiplies the first moment with, rate / (sqrt(v) + epsilon), by parameter. Ends the estimate."""
+    def estimate(self, batch_size: int, scale: float) -> dict[str, Tensor]:
+        """v of batches of so many samples, each gradient times `scale`, by parameter. Ends the estimate."""
+        n, share = self.samples, 1 - 1 / batch_size
+        if n < max(batch_size, 2):
+            raise ValueError(f"{n} samples for batches of {batch_size}; expected at least {max(batch_size, 2)}")
         found = {}
-        for name in list(self._squares):
-            found[name] = rates[name] / ((self._squares.pop(name) / self.batches).sqrt_() + epsilon)
-        self._batch.clear()
+        for name in list(self._sums):
+            squares, sums = self._squares.pop(name), self._sums.pop(name)
+            v = squares * (1 / (n * batch_size) - share / (n * (n - 1))) + sums.square_() * (share / (n * (n - 1)))
+            found[name] = v.clamp_(min=0).mul_(scale**2)
         return found
+
+
+def adamw_update(gradient: Tensor, v: Tensor, rate: float, beta2: float = 0.999, epsilon: float = 1e-8) -> Tensor:
+    """What AdamW subtracts for a batch with this gradient, v before it: rate g / (sqrt(beta2 v + (1-beta2) g^2) + eps).
+
+    The gradient stands for the first moment, which averages such batches. Its own share in the second moment matters
+    where v knows little: without it, a weight that these batches move and the earlier ones hardly did would go as far
+    as rate / eps.
+    """
+    own = gradient.square().mul_(1 - beta2).add_(v, alpha=beta2)
+    return gradient / own.sqrt_().add_(epsilon) * rate

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from workflow_scripts.theory.gradients import Accumulated, SecondMoment, streaming, trainable
+from workflow_scripts.theory.gradients import Accumulated, SecondMoment, adamw_update, streaming, trainable
 
 
 class Tied(nn.Module):
@@ -41,32 +41,50 @@ def test_frozen_parameters_are_left_out() -> None:
     assert [name for name, _ in trainable(model.named_parameters())] == ["inner.weight", "unused.weight", "unused.bias"]
 
 
-def test_one_batch_gives_the_first_step_of_adamw() -> None:
-    """AdamW's first step is rate g / (|g| + eps); a second moment of one batch must give the same."""
-    model, inputs = Tied(), torch.randn(6, 3)
-    named = trainable(model.inner.named_parameters())
+def test_the_second_moment_is_that_of_batches() -> None:
+    """Against batches drawn at random: the mean of their squared gradients."""
+    generator = torch.Generator().manual_seed(0)
+    samples = 1.5 + torch.randn(4000, 3, generator=generator) * torch.tensor([0.0, 1.0, 5.0])
+    named = trainable(nn.Linear(3, 1, bias=False).named_parameters())
     moment = SecondMoment(named)
-    with streaming(named, moment.take):
-        for part in inputs.split(2):
-            model(part).backward()
-    squared = moment.end_batch(0.5)
-    steps = moment.steps({"weight": 0.01, "bias": 0.002}, 1e-8)
-
-    twin = Tied()
-    (0.5 * twin(inputs)).backward()
-    gradients = {name: parameter.grad.clone() for name, parameter in twin.inner.named_parameters()}  # type: ignore[union-attr]
-    before = {name: parameter.detach().clone() for name, parameter in twin.inner.named_parameters()}
-    rates = [{"params": [twin.inner.weight], "lr": 0.01}, {"params": [twin.inner.bias], "lr": 0.002}]
-    torch.optim.AdamW(rates, weight_decay=0.0).step()
-    assert squared == pytest.approx(sum(float(g.square().sum()) for g in gradients.values()) ** 0.5, rel=1e-5)
-    for name, parameter in twin.inner.named_parameters():
-        assert torch.allclose(steps[name] * gradients[name], before[name] - parameter.detach(), atol=1e-7)
+    for sample in samples:
+        moment.take("weight", sample[None])
+        moment.samples += 1
+    found = moment.estimate(8, 2.0)["weight"][0]
+    expected = 4 * (1.5**2 + torch.tensor([0.0, 1.0, 25.0]) / 8)
+    assert torch.allclose(found, expected, rtol=0.05)
 
 
-def test_the_second_moment_is_the_mean_over_batches() -> None:
-    named = trainable(nn.Linear(1, 1, bias=False).named_parameters())
+def test_the_second_moment_is_unbiased_and_never_negative() -> None:
+    """As many samples as a batch has, of mean 0, where the estimate of the squared mean is often negative."""
+    generator = torch.Generator().manual_seed(0)
+    named = trainable(nn.Linear(20_000, 1, bias=False).named_parameters())
     moment = SecondMoment(named)
-    for value in (3.0, -1.0):
-        moment.take("weight", torch.tensor([[value]]))
-        moment.end_batch(1.0)
-    assert float(moment.steps({"weight": 1.0}, 0.0)["weight"]) == pytest.approx(1 / 5**0.5)
+    for _ in range(4):
+        moment.take("weight", torch.randn(1, 20_000, generator=generator))
+        moment.samples += 1
+    found = moment.estimate(4, 1.0)["weight"]
+    assert float(found.min()) >= 0
+    assert float(found.mean()) == pytest.approx(1 / 4, rel=0.03)
+
+
+def test_fewer_samples_than_a_batch_are_refused() -> None:
+    moment = SecondMoment(trainable(nn.Linear(1, 1).named_parameters()))
+    moment.samples = 3
+    with pytest.raises(ValueError, match="3 samples for batches of 4; expected at least 4"):
+        moment.estimate(4, 1.0)
+
+
+def test_updates_are_those_of_torchs_adamw() -> None:
+    """After 4,000 steps of a constant gradient g0 torch's moments are g0 and g0^2; then comes a step with another."""
+    parameter = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    optimizer = torch.optim.AdamW([parameter], lr=0.01, betas=(0.0, 0.999), weight_decay=0.0)
+    for gradient in [[0.5, 1e-6]] * 4000 + [[0.5, 2.0]]:
+        before = parameter.detach().clone()
+        parameter.grad = torch.tensor(gradient, dtype=torch.float64)
+        optimizer.step()
+    v = torch.tensor([0.25, 1e-12], dtype=torch.float64) * (1 - 0.999**4000)
+    correction = 1 - 0.999**4001
+    found = adamw_update(parameter.grad, v / correction, 0.01)  # type: ignore[arg-type]
+    assert torch.allclose(found, before - parameter.detach(), rtol=0.02)
+    assert float(found.abs().max()) < 0.01 / (1 - 0.999) ** 0.5
