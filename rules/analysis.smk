@@ -224,3 +224,62 @@ rule propositions:
     shell:
         "python -m workflow_scripts.analysis.propositions --measured {params.folders:q}"
         " --sufficient {input.sufficient:q} {params.draws} --output {params.folder:q} > {log:q} 2>&1"
+
+
+LOOK = "analysis/attention/looks/{subject}"
+
+
+rule looks:
+    input:
+        optional(STUDY.attention.ready),
+        weights=weights,
+    output:
+        shares=f"<results>/{LOOK}/shares.parquet",
+        pictures=f"<results>/{LOOK}/pictures.npz",
+    log:
+        f"<logs>/{LOOK}.log",
+    benchmark:
+        f"<benchmarks>/{LOOK}.jsonl"
+    threads: STUDY.compute.threads.evaluation
+    resources:
+        mem_mb=lambda wildcards: demand.memory_mb(base_model(wildcards)),
+        runtime=lambda wildcards: demand.inference_minutes(STUDY, base_model(wildcards)),
+        gpu=inference_gpus,
+    params:
+        code=code("analysis.attention"),
+        weights=base_content,
+        model=evaluated_model,
+        adapter=adapter_flags,
+        settings=to_json(STUDY.attention),
+        device=STUDY.compute.device,
+        folder=subpath(output.shares, parent=True),
+    message:
+        "looking where {wildcards.subject} looks"
+    shell:
+        "python -m workflow_scripts.analysis.attention --model {params.model:q} {params.adapter:q}"
+        " --settings {params.settings:q} --device {params.device} --threads {threads}"
+        " --output {params.folder:q} > {log:q} 2>&1"
+
+
+rule concentration:
+    input:
+        look_files,
+    output:
+        "<results>/analysis/attention/concentration.csv",
+    log:
+        "<logs>/analysis/attention/concentration.log",
+    benchmark:
+        "<benchmarks>/analysis/attention/concentration.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        folders=lambda wildcards, input: [os.path.dirname(path) for path in input],
+        models=to_json(STUDY.models.values()),
+        code=code("analysis.concentration"),
+        draws=f"--resamples {STUDY.analysis.resamples} --seed {STUDY.analysis.seed}",
+    message:
+        "comparing attention before and after fine-tuning and across sizes"
+    shell:
+        "python -m workflow_scripts.analysis.concentration --folders {params.folders:q} --models {params.models:q}"
+        " {params.draws} --output {output:q} > {log:q} 2>&1"

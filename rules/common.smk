@@ -110,7 +110,7 @@ def content(source):
 
 def world_settings(wildcards):
     """The miniature's settings, as JSON, that decide its videos and benchmarks."""
-    return json.dumps(STUDY.miniature.model_dump(mode="json", exclude={"images"}))
+    return json.dumps(STUDY.miniature.model_dump(mode="json", exclude={"images", "boxes"}))
 
 
 def miniature_start(wildcards):
@@ -165,6 +165,22 @@ def weights(wildcards):
     """The weights that an evaluation waits for: those of its run, none for a base model."""
     run = plan.Subject.parse(wildcards.subject).run
     return [] if run is None else f"<results>/finetuning/{run.path}/model/config.json"
+
+
+def look_files(wildcards):
+    """What every model of the figure attention looked at."""
+    subjects = plan.looks(STUDY)
+    if not subjects:
+        raise WorkflowError("experiments lists no attention; expected it, as config.yaml has it")
+    return [f"<results>/analysis/attention/looks/{subject}/shares.parquet" for subject in subjects]
+
+
+def shown_looks(wildcards):
+    """The pictures that figure attention shows: of the base models, and of each model's first run."""
+    first = {}
+    for subject in plan.looks(STUDY):
+        first.setdefault(tuple(subject.split("/")[: 2 if subject.startswith("base/") else 4]), subject)
+    return [f"<results>/analysis/attention/looks/{subject}/pictures.npz" for subject in first.values()]
 
 
 def theory_run():

@@ -49,6 +49,16 @@ rule fetch_images:
         f"python -m workflow_scripts.curation.fetch_images {STUDY_FLAG}"
 
 
+rule fetch_boxes:
+    localrule: True
+    params:
+        study=lambda wildcards: to_json(CONFIGURED),
+    message:
+        "fetching questions with boxes"
+    shell:
+        f"python -m workflow_scripts.analysis.fetch_boxes {STUDY_FLAG}"
+
+
 rule fetch_models:
     localrule: True
     params:

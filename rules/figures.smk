@@ -88,6 +88,38 @@ rule gradient_alignment:
         " --settings {params.settings:q} --dpi {params.dpi} --output-stem {params.stem:q} > {log:q} 2>&1"
 
 
+rule attention:
+    input:
+        table=rules.concentration.output,
+        pictures=shown_looks,
+    output:
+        multiext("<results>/figures/attention", ".pdf", ".svg", ".csv"),
+        shown=report(
+            "<results>/figures/attention.png",
+            caption=f"{CAPTIONS}/attention.rst",
+            category="Figures",
+            labels={"name": "attention"},
+        ),
+    log:
+        "<logs>/figures/attention.log",
+    benchmark:
+        "<benchmarks>/figures/attention.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        code=code("figures.attention"),
+        folders=lambda wildcards, input: [os.path.dirname(path) for path in input.pictures],
+        settings=lambda wildcards: to_json(next(one for one in STUDY.experiments if one.figure == "attention")),
+        dpi=STUDY.figures.dpi,
+        stem=subpath(output.shown, strip_suffix=".png"),
+    message:
+        "drawing attention"
+    shell:
+        "python -m workflow_scripts.figures.attention --table {input.table:q} --pictures {params.folders:q}"
+        " --settings {params.settings:q} --dpi {params.dpi} --output-stem {params.stem:q} > {log:q} 2>&1"
+
+
 rule claims:
     input:
         scores=[f"<results>/analysis/{experiment.figure}/scores.csv" for experiment in CLAIMED],

@@ -56,6 +56,22 @@ rule stills:
         "python -m workflow_scripts.miniature.images --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
 
 
+rule boxes:
+    output:
+        f"{MINIATURE}/boxes.json",
+    log:
+        "<logs>/miniature/boxes.log",
+    benchmark:
+        "<benchmarks>/miniature/boxes.jsonl"
+    params:
+        code=code("miniature.boxes"),
+        settings=lambda wildcards: to_json(STUDY.miniature),
+    message:
+        "drawing the miniature's questions with boxes"
+    shell:
+        "python -m workflow_scripts.miniature.boxes --settings {params.settings:q} --output {output:q} > {log:q} 2>&1"
+
+
 # The models are shipped in resources/miniature/ and made again only on demand, by
 #   snakemake miniature_models --forceall --configfile presets/miniature.yaml
 rule miniature_models:

@@ -15,7 +15,7 @@ from tests.hub_server import COMMIT, FakeHub, serve
 
 from .conftest import Snakemake
 
-TARGETS = ("pin", "plan_data", "fetch", "fetch_images", "fetch_models", "fetch_benchmarks")
+TARGETS = ("pin", "plan_data", "fetch", "fetch_images", "fetch_boxes", "fetch_models", "fetch_benchmarks")
 SUBSET = "0_30_s_nextqa"
 
 

@@ -39,6 +39,8 @@ READERS = {
     "workflow_scripts.evaluation.scores": {"read_responses", "read_scores"},
     "workflow_scripts.analysis.scores": {"read_scores_table"},
     "workflow_scripts.analysis.deltas": {"read_deltas"},
+    "workflow_scripts.analysis.attention": {"read_pictures"},
+    "workflow_scripts.analysis.concentration": {"read_concentration", "subject_of"},
     "workflow_scripts.analysis.abilities": {"read_abilities"},
     "workflow_scripts.analysis.frame_effects": {"read_frame_effects"},
     "workflow_scripts.analysis.propositions": {"WHOLE", "read_propositions"},

@@ -73,7 +73,7 @@ def measure(asked: Sequence[Asked], look: Look, settings: AttentionSettings, out
                 )
             advance()
     with atomic_path(output / PICTURES) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **pictures, texts=np.array(json.dumps(texts)))
+        np.savez_compressed(file, allow_pickle=False, texts=np.array(json.dumps(texts)), **pictures)
     write_parquet(pa.Table.from_pandas(pd.DataFrame(rows), schema=SCHEMA, preserve_index=False), output / SHARES)
 
 

@@ -107,8 +107,10 @@ def _asked(question_id: str, path: Path, values: Mapping[str, Any], settings: At
     box = _box(values[settings.box], picture, settings, where)
     told = {name: _text(value) for name, value in values.items() if name not in ("image", settings.box)}
     told[SIDE] = "left" if (box[0] + box[2]) / 2 < picture.width / 2 else "right"
-    said = [template.format(**told) for template in (settings.question, settings.answer)]
-    return Asked(question_id, picture, *said, box, settings.begins.format(**told))
+    question, answer, begins = (
+        template.format(**told) for template in (settings.question, settings.answer, settings.begins)
+    )
+    return Asked(question_id, picture, question, answer, box, begins)
 
 
 def _box(value: Sequence[float] | None, picture: Image.Image, settings: AttentionSettings, where: str) -> Box:

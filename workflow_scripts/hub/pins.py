@@ -108,8 +108,16 @@ def images(study: StudySettings) -> Repository | None:
     return Repository("datasets", entry.repository, entry.revision)
 
 
+def boxes(study: StudySettings) -> Repository | None:
+    """The repository of the questions with boxes; None where the study asks none, or they come from elsewhere."""
+    entry = study.attention
+    if not study.shows("attention") or not REPOSITORY.fullmatch(entry.repository):
+        return None
+    return Repository("datasets", entry.repository, entry.revision)
+
+
 def _repositories(study: StudySettings) -> Iterator[Repository]:
-    for found in (dataset(study), images(study)):
+    for found in (dataset(study), images(study), boxes(study)):
         if found is not None:
             yield found
     for source in (*study.models.values(), *(entry.model for entry in study.budgets.predictors.values())):
@@ -162,7 +170,7 @@ def pinned(study: StudySettings, pins: Pins) -> StudySettings:
         place = folder(study.hub.models, entry.source, revision)
         return entry.model_copy(update={"source": place.as_posix(), "revision": revision})
 
-    videos, pictures = dataset(study), images(study)
+    videos, pictures, asked = dataset(study), images(study), boxes(study)
     benchmarks = {
         name: entry.model_copy(update={"revision": commit(Repository("datasets", entry.dataset, entry.revision), pins)})
         for name, entry in study.benchmarks.registry.items()
@@ -175,6 +183,7 @@ def pinned(study: StudySettings, pins: Pins) -> StudySettings:
             "dataset": study.dataset.model_copy(update={"revision": videos and commit(videos, pins)}),
             "images": study.images
             and study.images.model_copy(update={"revision": pictures and commit(pictures, pins)}),
+            "attention": study.attention.model_copy(update={"revision": asked and commit(asked, pins)}),
             "models": {name: model(entry) for name, entry in study.models.items()},
             "budgets": study.budgets.model_copy(
                 update={"dinov2": model(study.budgets.dinov2), "predictors": predictors}

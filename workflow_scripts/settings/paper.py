@@ -167,6 +167,13 @@ EXPERIMENTS = [
         "models": ["qwen2.5-vl-3b", "qwen2.5-vl-7b", "qwen2.5-vl-32b", "qwen2.5-vl-72b"],
         **COMPARE_MODELS,
     },
+    {
+        "figure": "attention",
+        "recipe": "full",
+        "models": ["qwen2.5-vl-3b", "qwen2.5-vl-7b", "qwen2.5-vl-32b", "qwen2.5-vl-72b"],
+        "allocations": ["uniform-16"],
+        "seeds": [1, 2, 3],
+    },
     {"figure": "abilities", "models": ["qwen2.5-vl-7b"], **COMPARE_MODELS},
     {"figure": "frames", "allocations": UNIFORM, **COMPARE_ALLOCATIONS},
     {"figure": "trade_off", "allocations": UNIFORM + HYBRID, **COMPARE_ALLOCATIONS},

@@ -88,6 +88,12 @@ def evaluations(study: StudySettings, figure: str | None = None) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def looks(study: StudySettings) -> list[str]:
+    """Subjects whose attention is measured: the models of the experiment, and its runs."""
+    bases = [f"base/{m}" for one in study.experiments if one.figure == "attention" for m in one.models]
+    return bases + [f"tuned/{run.path}" for run in runs(study, "attention")]
+
+
 def views(study: StudySettings) -> list[str]:
     """Names of the recipes' views, without the default's, each once."""
     return list(dict.fromkeys(recipe.view.name for recipe in study.recipes.values() if recipe.view.name))

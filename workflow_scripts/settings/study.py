@@ -79,6 +79,10 @@ class StudySettings(Section):
     def _recipes(cls, entries: object) -> object:
         return names_from_keys(filled(entries))
 
+    def shows(self, figure: str) -> bool:
+        """Whether a figure is among the experiments."""
+        return any(experiment.figure == figure for experiment in self.experiments)
+
     def uniform_budget(self, allocation: str) -> int | None:
         """Frames of a uniform allocation, None for a hybrid one."""
         match = re.fullmatch(r"uniform-(\d+)", allocation)

@@ -30,6 +30,7 @@ def small(hub: FakeHub, folder: Path, source: str = "o/model", revision: str | N
     study["hub"] |= {"endpoint": hub.endpoint, "models": str(folder / "models")}
     study["dataset"]["repository"] = "o/data"
     study["images"] = None
+    study["attention"]["repository"] = "a folder"
     study["benchmarks"]["tasks"] = "tasks"
     entries = [*study["models"].values(), *(entry["model"] for entry in study["budgets"]["predictors"].values())]
     for entry in [*entries, study["budgets"]["dinov2"]]:
