@@ -41,3 +41,4 @@ rule all:
         rules.scores.output,
         rules.deltas.output,
         rules.record.output,
+        rules.lineage.output,

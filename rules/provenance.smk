@@ -49,3 +49,43 @@ rule record:
         "recording settings, versions, commit and machine"
     shell:
         "python -m workflow_scripts.provenance.record --config {params.config:q} --output {output:q} > {log:q} 2>&1"
+
+
+# Every figure and table with a page of its own; those of the sample and of all experiments too.
+LINEAGE = ["training_data", "detectable", *["claims"] * bool(CLAIMED), *(one.figure for one in STUDY.experiments)]
+
+
+rule lineage:
+    input:
+        rules.figures.input,
+        evaluation_files(),
+        [f"<results>/finetuning/{run.path}/summary.json" for run in plan.runs(STUDY)],
+        record=rules.record.output,
+        inventory=rules.inventory.output.inventory,
+        shortlist=rules.shortlist.output,
+        manifest=rules.manifest.output,
+    output:
+        [
+            report(
+                f"<results>/provenance/lineage/{name}.html",
+                caption=f"{CAPTIONS}/lineage.rst",
+                category="Lineage",
+                labels={"name": name.replace("_", " ")},
+            )
+            for name in LINEAGE
+        ],
+    log:
+        "<logs>/provenance/lineage.log",
+    benchmark:
+        "<benchmarks>/provenance/lineage.jsonl"
+    params:
+        code=code("provenance.lineage"),
+        config=lambda wildcards: to_json(STUDY),
+        results=f"results/{STUDY.study}",
+        figures=LINEAGE,
+        folder=subpath(output[0], parent=True),
+    message:
+        "writing where each figure comes from"
+    shell:
+        "python -m workflow_scripts.provenance.lineage --config {params.config:q} --results {params.results:q}"
+        " --figures {params.figures:q} --output {params.folder:q} > {log:q} 2>&1"

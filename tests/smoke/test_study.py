@@ -98,6 +98,13 @@ def test_the_report_has_every_figure_with_its_picture_and_caption() -> None:
     assert not re.search(r'(src|href)="https?://[^"]+\.(js|css)"', report)
 
 
+def test_the_report_has_the_lineage_of_every_figure() -> None:
+    report = (RESULTS / "report.html").read_text()
+    for name in (*FIGURES, *TABLES):
+        assert f'"results/smoke/provenance/lineage/{name}.html"' in report, name
+        assert "<svg" in (RESULTS / f"provenance/lineage/{name}.html").read_text()
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the report was not opened in a browser")
 def test_the_report_opens_in_a_browser(tmp_path: Path) -> None:
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]

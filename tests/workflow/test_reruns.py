@@ -25,7 +25,7 @@ RESULTS = "results/miniature"
 PRESET = "presets/miniature.yaml"
 FLAGS = ("--cores", "2", "--max-checksum-file-size", "100000000")
 
-RECORD = r"record .*"
+RECORD = r"(record|lineage) .*"
 PICTURES = rf"(overview|abilities|frames|trade_off|predictors|hybrid) .*|{RECORD}"
 FIGURES = rf"(claims|detectable) .*|{PICTURES}"
 ANALYSIS = rf"(figure_)?(scores|deltas|abilities) .*|{FIGURES}"
