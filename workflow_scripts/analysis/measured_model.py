@@ -12,6 +12,7 @@ from torch.nn import Parameter
 from workflow_scripts.settings import ModelSettings, RecipeSettings
 from workflow_scripts.theory.gradients import trainable
 from workflow_scripts.vlm.load import VLM, load
+from workflow_scripts.vlm.parts import part_of as part_of_name
 from workflow_scripts.vlm.trainable import prepare
 
 LAYER = re.compile(r"\blayers\.(\d+)\.")
@@ -47,18 +48,18 @@ def load_measured(
     dtype = torch.float32 if exact_steps else None
     vlm = load(settings, device=device, dtype=dtype, adapter=adapter, merge=False, spread=True, **view)  # type: ignore[arg-type]
     if adapter is None:
-        _, part_of = prepare(vlm, recipe)
+        prepare(vlm, recipe)
     else:
         for name, parameter in vlm.model.named_parameters():
             parameter.requires_grad_(".lora_" in name)
-        part_of = dict.fromkeys((name for name, _ in vlm.model.named_parameters()), "language_model")
     if recipe.activation_checkpointing:
-        vlm.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        vlm.model.activation_checkpointing_enable({"use_reentrant": False})
         vlm.model.train()  # checkpointing works in training alone; dropout does not belong to the loss
         for module in vlm.model.modules():
             if isinstance(module, nn.Dropout):
                 module.eval()
     named = trainable(vlm.model.named_parameters())
+    part_of = {name: part_of_name(vlm, name) for name, _ in named}
     return Measured(vlm, named, part_of, {name: group(name, part_of[name]) for name, _ in named})
 
 

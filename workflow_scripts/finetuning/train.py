@@ -3,7 +3,8 @@
     python -m workflow_scripts.finetuning.train --spec RUN/spec.yaml --store frames/shard-*.arrow \\
         --checkpoints results/<study>/.checkpoints --threads 2 --output RUN
 
-Writes `model/` (for LoRA `adapter/` too), `snapshots/<percent>/` where asked, `log.jsonl`, and `summary.json` last.
+Writes `model/` (for LoRA `adapter/` too), `snapshots/<percent>/` where asked (for LoRA with `adapter/` in it),
+`log.jsonl`, and `summary.json` last.
 Killed at any time and started again, it goes on from its last checkpoint to the same weights. SIGTERM and SIGUSR1 save
 a checkpoint and end it with exit status 75 (try again), and so does the nearing time limit of its SLURM job. After
 that, after SIGUSR1 and when it is preempted, the job is queued again.
@@ -145,12 +146,13 @@ def _train(
     shown = progress(spec.steps, label) if first else nullcontext(lambda steps=1: None)
     with shown as advance:
         size = CHECKPOINT_BYTES[spec.recipe.method] * spec.model.size_b * 1e9
+        kept = folder / "snapshots"
         callbacks = Callbacks(
             seconds=save_seconds,
             stop=stop,
             limit=TimeLimit(size / int(os.environ.get("GROUP_WORLD_SIZE", "1"))),
             percents=spec.recipe.snapshots,
-            snapshot=lambda percent: publish(trainer, spec, folder / "snapshots" / str(percent)),
+            snapshot=lambda percent: publish(trainer, spec, kept / str(percent), kept / str(percent) / "adapter"),
             advance=advance,
         )
         trainer = VideoTrainer(spec, model, part_of, dataset, log, arguments, [callbacks], lease)
