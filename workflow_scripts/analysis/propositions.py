@@ -7,14 +7,18 @@ minimal sufficient budget. Goes out, into the folder `--output`, at 95 %:
   part of the model): inner = A(T) and cosine, each with low and high, image_norm, video_norm; sketch_error, the
   standard error that the projection adds to inner, measured, and sketch_bound, what it may be at most.
 - `decomposition.csv`: a row a checkpoint, direction and quantity: gamma and along at each budget, a, b, a/b and misfit
-  (see workflow_scripts/theory/threshold.py), with low and high; `threshold`: the share of draws whose T* is this
-  budget, 0 for none; `found`: the T* of the data.
-- `steps.csv`: a row a checkpoint, budget and step: length, eta, eta0, condition (is <g_I, g> < 0), within (eta < eta0),
-  first_order and second_order, image_change and video_change with low and high, right (has image_change the sign of the
-  first order), decided (does its interval leave 0 out).
+  (see workflow_scripts/theory/threshold.py), inner_change and cosine_change (of alignment and cosine, from the smallest
+  budget to each), with low and high; `threshold`: the share of draws whose T* is this budget, 0 for none; `found`: the
+  T* of the data.
+- `steps.csv`: a row a checkpoint, budget and step: length, eta; what the images of P foretell, eta0, condition (is
+  <g_I, g> < 0), within (eta < eta0), first_order, second_order; what those of Q do, eta0_held, within_held and
+  first_order_held; the changes measured on Q and on held-out videos, image_change and video_change, with low and high;
+  right and right_held (has image_change the sign of the first order, of P and of Q), decided (does its interval leave 0
+  out). Of Q the proposition is tested as it stands, for the loss on these images; of P whether it carries over.
 - `conditions.csv`: a row a checkpoint and budget: inner, inner_held, squared_norm, curvature (M_I), curvature_along
-  (g' H g / |g|^2), eta0, the steps within it, how many of those were right and decided, and turn, the first eta of the
-  ladder at which the sign is the other one.
+  (g' H g / |g|^2), eta0, condition; of the steps within eta0 how many there are, are right, decided, and both; the same
+  of Q, steps_within_held and right_within_held; and turn, the first eta of the ladder at which the sign is not that of
+  the first order of Q.
 - `second_moment.csv`: a row a checkpoint and ratio of budget to sufficient budget: samples, growth (geometric mean of
   |g_T|^2 over |g_sufficient|^2) with low and high, rises (share of samples where it is above 1), inner (mean of
   <g_I, g_T> minus that at the sufficient budget) and bound (the same of the smoothness bound, over eta), with low and
@@ -58,12 +62,14 @@ COLUMNS = {
     ),
     "decomposition": ("percent", "direction", "quantity", "budget", "value", "low", "high"),
     "steps": (
-        "percent", "budget", "length", "eta", "eta0", "condition", "within", "first_order", "second_order",
-        "image_change", "image_low", "image_high", "video_change", "video_low", "video_high", "right", "decided",
+        "percent", "budget", "length", "eta", "eta0", "condition", "within", "first_order", "second_order", "eta0_held",
+        "within_held", "first_order_held", "image_change", "image_low", "image_high", "video_change", "video_low",
+        "video_high", "right", "right_held", "decided",
     ),
     "conditions": (
         "percent", "budget", "inner", "inner_held", "squared_norm", "curvature", "curvature_along", "eta0", "condition",
-        "steps_within", "right_within", "decided_within", "decided_right_within", "turn",
+        "steps_within", "right_within", "decided_within", "decided_right_within", "steps_within_held",
+        "right_within_held", "turn",
     ),
     "second_moment": (
         "percent", "ratio", "samples", "growth", "growth_low", "growth_high", "rises", "inner", "inner_low",
@@ -174,6 +180,10 @@ def decomposition_rows(checkpoint: Checkpoint, draws: int, seed: int) -> Iterato
         for number, budget in enumerate(budgets):
             for quantity, values in (("gamma", found.gamma), ("along", found.along)):
                 yield about | {"quantity": quantity, "budget": budget, **_plain(values[number], count)}
+        cosines = cosine(alignment, within(gram[image[:, None], image], of_images), np.einsum("ttd->td", inner))
+        for quantity, values in (("inner_change", alignment), ("cosine_change", cosines)):
+            for number, budget in enumerate(budgets[1:], start=1):
+                yield about | {"quantity": quantity, "budget": budget, **_plain(values[number] - values[0], count)}
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = np.where(found.b > 0, found.a / found.b, np.nan)
         for quantity, values in (("a", found.a), ("b", found.b), ("a/b", ratio), ("misfit", found.misfit)):
@@ -191,8 +201,8 @@ def step_rows(checkpoint: Checkpoint, draws: int, seed: int) -> Iterator[dict[st
     curvature = float(checkpoint.curvature["curvature"])
     for row in checkpoint.table("steps.parquet").to_dict("records"):
         known = about.loc[row["budget"]]
-        eta0 = 2 * abs(known["inner"]) / (curvature * known["squared_norm"])
-        first = -row["eta"] * known["inner"]
+        eta0, eta0_held = (2 * abs(known[key]) / (curvature * known["squared_norm"]) for key in ("inner", "inner_held"))
+        first, first_held = -row["eta"] * known["inner"], -row["eta"] * known["inner_held"]
         changes = {
             task: _limits(task, _per_token(row, task, draws, seed), len(row[f"{task}_changes"]))
             for task in ("image", "video")
@@ -207,11 +217,15 @@ def step_rows(checkpoint: Checkpoint, draws: int, seed: int) -> Iterator[dict[st
             "within": bool(row["eta"] < eta0),
             "first_order": first,
             "second_order": first + row["eta"] ** 2 / 2 * known["along"],
+            "eta0_held": eta0_held,
+            "within_held": bool(row["eta"] < eta0_held),
+            "first_order_held": first_held,
             "image_change": measured,
             **image,
             "video_change": video.pop("video"),
             **video,
             "right": bool(np.sign(measured) == np.sign(first)),
+            "right_held": bool(np.sign(measured) == np.sign(first_held)),
             "decided": bool(image["image_low"] > 0 or image["image_high"] < 0),
         }
 
@@ -221,7 +235,7 @@ def condition_rows(checkpoint: Checkpoint, steps: pd.DataFrame) -> Iterator[dict
     for row in checkpoint.table("budgets.parquet").to_dict("records"):
         mine = steps[steps["budget"] == row["budget"]].sort_values("eta")
         inside = mine[mine["within"]]
-        wrong = mine.loc[~mine["right"], "eta"]
+        wrong = mine.loc[~mine["right_held"], "eta"]
         yield {
             "percent": checkpoint.percent,
             **{key: row[key] for key in ("budget", "inner", "inner_held", "squared_norm")},
@@ -233,6 +247,8 @@ def condition_rows(checkpoint: Checkpoint, steps: pd.DataFrame) -> Iterator[dict
             "right_within": int(inside["right"].sum()),
             "decided_within": int(inside["decided"].sum()),
             "decided_right_within": int((inside["decided"] & inside["right"]).sum()),
+            "steps_within_held": int(mine["within_held"].sum()),
+            "right_within_held": int((mine["within_held"] & mine["right_held"]).sum()),
             "turn": wrong.iloc[0] if len(wrong) else np.nan,
         }
 

@@ -67,11 +67,11 @@ def drawn(tables: Tables) -> pd.DataFrame:
     rows += [_row("parts", row, row["group"], order[row["group"]], "cosine") for row in parts.to_dict("records")]
     rows += _decomposed(tables)
     for row in tables["steps"].to_dict("records"):
-        first = row["first_order"]
+        first = row["first_order_held"]
         values = sorted(row[f"image_{name}"] / first for name in ("low", "high"))
         place = {"panel": "steps", "percent": row["percent"], "series": str(row["budget"])}
         limits = {"value": row["image_change"] / first, "low": values[0], "high": values[1]}
-        rows.append(place | {"x": row["eta"] / row["eta0"]} | limits)
+        rows.append(place | {"x": row["eta"] / row["eta0_held"]} | limits)
     for row in tables["second_moment"].to_dict("records"):
         rows.append(_row("second_moment", row, WHOLE, row["ratio"], "growth"))
     return pd.DataFrame(rows, columns=["panel", "percent", "series", "x", "value", "low", "high"])
