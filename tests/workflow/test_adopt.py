@@ -9,53 +9,18 @@ import pytest
 
 from workflow_scripts.provenance.records import read_records
 
-from .conftest import ROOT
 from .dry_run import snakemake
+from .stand_ins import FLAGS, PRESETS, STUDY, clone, done, files
 
 pytestmark = [pytest.mark.xdist_group("reruns"), pytest.mark.slow]
 
-STUDY = "results/smoke"
-FLAGS = ("--cores", "2", "--max-checksum-file-size", "100000000")
-PRESETS = ("--configfile", "presets/miniature.yaml", "presets/smoke.yaml")
 FIGURE = f"{STUDY}/figures/overview.png"
-
-
-def clone(folder: Path) -> Path:
-    """A copy of the repository as it is, without results."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    return folder
-
-
-def stand_in(path: Path) -> None:
-    """A file of the study; what records are made from has the form that it needs."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.name == "inventory.json":
-        path.write_text('{"dataset": "drawn", "subsets": []}')
-    elif path.name == "manifest.parquet":
-        import pandas as pd
-
-        pd.DataFrame({"video": ["a.mp4"], "sha256": ["0" * 64]}).to_parquet(path)
-    elif path.suffix == ".csv":
-        path.write_text("video\n")
-    else:
-        path.write_text(f"stands in for {path.name}\n")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A clone in which the smoke study is done, with records."""
-    folder = clone(tmp_path_factory.mktemp("made"))
-    said = snakemake(folder, *FLAGS, "--summary", *PRESETS)
-    for line in said.splitlines():
-        if line.startswith(f"{STUDY}/"):
-            stand_in(folder / line.split("\t")[0])
-    said = snakemake(folder, *FLAGS, "--touch", "--forceall", *PRESETS)
-    assert "records written" in said
-    return folder
+    return done(clone(tmp_path_factory.mktemp("made")))
 
 
 @pytest.fixture
@@ -72,10 +37,8 @@ def adopt(folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_every_job_has_a_record(made: Path) -> None:
-    said = snakemake(made, *FLAGS, "--summary", *PRESETS)
-    files = [line.split("\t")[0] for line in said.splitlines() if line.startswith(f"{STUDY}/")]
     records = read_records(made / STUDY)
-    assert [name for name in files if records.of(name) is None] == []
+    assert [name for name in files(made) if records.of(name) is None] == []
 
 
 def test_without_adoption_a_run_stops_and_says_what_to_do(copied: Path) -> None:
@@ -85,9 +48,9 @@ def test_without_adoption_a_run_stops_and_says_what_to_do(copied: Path) -> None:
 
 
 def test_after_adoption_nothing_runs(copied: Path) -> None:
-    done = adopt(copied)
-    assert done.returncode == 0, done.stderr
-    assert f"{STUDY}: " in done.stdout
+    taken = adopt(copied)
+    assert taken.returncode == 0, taken.stderr
+    assert f"{STUDY}: " in taken.stdout
     assert "Nothing to be done" in snakemake(copied, *FLAGS, *PRESETS)
 
 

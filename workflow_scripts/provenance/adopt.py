@@ -20,7 +20,7 @@ from typing import Any
 from workflow_scripts.content.checksums import Checksums
 from workflow_scripts.provenance.gather import MEMORY
 from workflow_scripts.provenance.loose import studies_in
-from workflow_scripts.provenance.records import FOLDER, Record, Records, read_records
+from workflow_scripts.provenance.records import FOLDER, File, Record, Records, read_records
 from workflow_scripts.settings import InputError
 from workflow_scripts.settings.cli import progress, run
 
@@ -46,9 +46,8 @@ def adopt(folder: Path) -> tuple[int, list[str]]:
             f"{more}; copy them again, or delete them to have them made again"
         )
     missing = [path for path, content in contents.items() if content is None]
-    whole = [one for one in records if not any(contents[file.path] is None for file in one.made)]
-    _restore(whole)
-    return len(whole), missing
+    _restore(records)
+    return sum(not any(contents[file.path] is None for file in one.made) for one in records), missing
 
 
 def unadopted(root: str) -> int:
@@ -105,16 +104,21 @@ def _content(checksums: Checksums, path: str) -> str | None:
     return checksums.of(Path(path)) if os.path.isfile(path) else None
 
 
-def _restore(records: Sequence[Record]) -> None:
+def _restore(records: Iterable[Record]) -> None:
+    """Give files their times, and Snakemake what it knew of them; where a job's file is missing, of the others."""
     from snakemake.persistence import MetadataRecord
 
     persistence = _persistence()
     for record in records:
-        for file in record.made:
+        for file in filter(_is_there, record.made):
             os.utime(file.path, ns=(file.mtime_ns, file.mtime_ns))
-        for file in record.outputs:
+        for file in filter(_is_there, record.outputs):
             known = MetadataRecord.model_validate({**record.snakemake, "endtime": os.stat(file.path).st_mtime})
             persistence._write_record(file.path, known)
+
+
+def _is_there(file: File) -> bool:
+    return os.path.isfile(file.path)
 
 
 def _persistence() -> Any:

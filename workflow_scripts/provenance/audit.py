@@ -109,11 +109,13 @@ def _summarise(lineage: Sequence[Record], findings: Sequence[Finding], checked: 
     at = commits(lineage)
     if len(at) > 1:
         print(f"made at {len(at)} commits: {', '.join(commit[:8] for commit in at)}")
-    for kind in Kind:
-        texts = [finding for finding in findings if finding.kind == kind]
-        for finding in texts:
-            by = f"{finding.record}: " if finding.record is not None else ""
-            print(f"{str(kind.name).lower()}: {by}{finding.text}")
+    found: dict[tuple[Kind, str], list[Finding]] = {}
+    for finding in sorted(findings, key=lambda one: one.kind):
+        found.setdefault((finding.kind, finding.text), []).append(finding)
+    for (kind, text), same in found.items():
+        by = "" if same[0].record is None or same[0].path else f"{same[0].record}: " if len(same) == 1 else ""
+        more = f" ({len(same)} jobs)" if len(same) > 1 else ""
+        print(f"{str(kind.name).lower()}: {by}{text}{more}")
     print("all is as recorded" if not findings else f"{len(findings)} findings")
 
 

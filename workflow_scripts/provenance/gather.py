@@ -33,6 +33,7 @@ from workflow_scripts.provenance.records import (
     FORMAT,
     Attempt,
     Code,
+    File,
     Record,
     Run,
     files_digest,
@@ -40,6 +41,7 @@ from workflow_scripts.provenance.records import (
     record_path,
 )
 from workflow_scripts.provenance.sources import file_state, find_sources
+from workflow_scripts.settings import InputError
 from workflow_scripts.settings.cli import run
 from workflow_scripts.settings.files import write_json
 
@@ -59,15 +61,16 @@ THREADS = 4
 
 @dataclass
 class Gathered:
-    """What was done, as paths of first outputs: records written, and jobs whose files were edited since."""
+    """What was done: records written and files edited since their job, by path; why other jobs have no record."""
 
     written: list[str] = field(default_factory=list)
     edited: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [f"{len(self.written)} records written"]
         lines += [f"{path} is not as its job left it; it gets no record" for path in self.edited]
-        return "\n".join(lines)
+        return "\n".join(lines + self.failed)
 
 
 def gather(jobs: Iterable[Any], persistence: Any, study: str, repository: Path = ROOT) -> Gathered:
@@ -96,7 +99,11 @@ def gather(jobs: Iterable[Any], persistence: Any, study: str, repository: Path =
         place, note = _note(folder, str(snakemake["shellcmd"]))
         for path, found in note.get("wrote", {}).items():
             checksums.learn(Path(path), found)
-        record = _kept(_record(job, study, snakemake, recorded, note, makers, checksums, history), before)
+        try:
+            record = _kept(_record(job, study, snakemake, recorded, note, makers, checksums, history), before)
+        except InputError as error:
+            gathered.failed.append(f"{outputs[0]} has no record: {error}")
+            continue
         write_json(record.model_dump(mode="json"), record_path(folder, root, record.key))
         place.unlink(missing_ok=True)
         makers |= {file.path: record for file in record.made}
@@ -127,12 +134,13 @@ def _record(
     checksums: Checksums,
     history: History,
 ) -> Record:
-    root, rule = f"results/{study}", str(job.rule.name)
+    root, rule = f"results/{study}", str(snakemake["rule"])
     settings, code = _settings(job, snakemake["params"] or [])
-    outputs, inputs = list(recorded), list(dict.fromkeys(map(str, job.input)))
+    outputs, inputs = list(recorded), _inputs(job, snakemake["input"] or [])
+    read = {path: found.removeprefix("sha256:") for path, found in (snakemake["input_checksums"] or {}).items()}
     beside = [path for path in _beside(rule, outputs) if path not in outputs]
     with ThreadPoolExecutor(THREADS) as pool:
-        states = dict(zip(all_ := [*inputs, *outputs, *beside], pool.map(_state(checksums), all_), strict=True))
+        states = list(pool.map(lambda path: file_state(Path(path), checksums, path), [*outputs, *beside]))
     return Record(
         format=FORMAT,
         study=study,
@@ -142,9 +150,9 @@ def _record(
         command=str(snakemake["shellcmd"]),
         settings=settings,
         code=code,
-        inputs=tuple(states[path] for path in inputs),
-        outputs=tuple(states[path] for path in outputs),
-        beside=tuple(states[path] for path in beside),
+        inputs=tuple(_input(path, read.get(path), checksums) for path in inputs),
+        outputs=tuple(states[: len(outputs)]),
+        beside=tuple(states[len(outputs) :]),
         used=used_digests(inputs, makers),
         sources=find_sources(rule, settings, outputs, root, checksums),
         started=_time(snakemake["starttime"]),
@@ -154,6 +162,21 @@ def _record(
         kept=False,
         snakemake=snakemake,
     )
+
+
+def _inputs(job: Any, recorded: Sequence[str]) -> list[str]:
+    """The inputs that a job had when it ran, in the rule's order."""
+    named = [path for path in dict.fromkeys(map(str, job.input)) if path in recorded]
+    return [*named, *(path for path in recorded if path not in named)]
+
+
+def _input(path: str, read: str | None, checksums: Checksums) -> File:
+    """An input as it was when the job ended, where Snakemake has its checksum; else, of a large file, as it is."""
+    place = Path(path)
+    if read is None or not place.is_file():
+        return file_state(place, checksums, path)
+    status = place.stat()
+    return File(path=path, bytes=status.st_size, sha256=read, mtime_ns=status.st_mtime_ns)
 
 
 def used_digests(inputs: Sequence[str], makers: Mapping[str, Record]) -> dict[str, str]:
@@ -215,10 +238,6 @@ def _settings(job: Any, recorded: Sequence[str]) -> tuple[dict[str, Any], Code |
 
 def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-def _state(checksums: Checksums) -> Any:
-    return lambda path: file_state(Path(path), checksums, path)
 
 
 def _note(folder: Path, command: str) -> tuple[Path, dict[str, Any]]:
@@ -298,7 +317,8 @@ def main() -> None:
     options = parser.parse_args()
     configfiles = [path.absolute() for path in options.configfile]
     with planned([], configfiles, options.directory.absolute(), ROOT / "Snakefile") as workflow:
-        print(gather_workflow(workflow, workflow.globals["STUDY"].study))
+        said = gather_workflow(workflow, workflow.globals["STUDY"].study)
+    print(said)
 
 
 if __name__ == "__main__":

@@ -34,19 +34,19 @@ def planned(
     logging.getLogger("snakemake").addHandler(said)
     output = OutputSettings(dryrun=True, quiet={Quietness.ALL}, show_failed_logs=False)
     try:
-        with SnakemakeApi(output) as api:
-            with contextlib.redirect_stderr(io.StringIO()):
-                workflow = api.workflow(
-                    resource_settings=ResourceSettings(cores=1),
-                    config_settings=ConfigSettings(configfiles=tuple(configfiles), config=dict(config or {})),
-                    snakefile=snakefile,
-                    workdir=folder,
-                )
-                settings = DAGSettings(targets=set(targets), max_checksum_file_size=CHECKSUM_BYTES)
-                try:
-                    workflow.dag(settings).execute_workflow(executor="local", pseudo_executor="dryrun")
-                except Exception as error:
-                    raise InputError(f"the workflow cannot be planned: {said.text or error}") from error
+        # what it says goes to standard error until the end of the block
+        with contextlib.redirect_stderr(io.StringIO()), SnakemakeApi(output) as api:
+            workflow = api.workflow(
+                resource_settings=ResourceSettings(cores=1),
+                config_settings=ConfigSettings(configfiles=tuple(configfiles), config=dict(config or {})),
+                snakefile=snakefile,
+                workdir=folder,
+            )
+            settings = DAGSettings(targets=set(targets), max_checksum_file_size=CHECKSUM_BYTES)
+            try:
+                workflow.dag(settings).execute_workflow(executor="local", pseudo_executor="dryrun")
+            except Exception as error:
+                raise InputError(f"the workflow cannot be planned: {said.text or error}") from error
             yield workflow._workflow
     finally:
         logging.getLogger("snakemake").removeHandler(said)

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from workflow_scripts.content.checksums import file_sha256
 from workflow_scripts.notes import job as notes
 from workflow_scripts.provenance.gather import Gathered, gather, module_of
 from workflow_scripts.provenance.records import read_records, record_path
@@ -56,7 +58,7 @@ class Study:
         for name in outputs:
             Path(f"{ROOT}/{name}").parent.mkdir(parents=True, exist_ok=True)
             Path(f"{ROOT}/{name}").write_text(f"{rule} wrote {name}")
-            self.finished(f"{ROOT}/{name}", rule, command, params)
+            self.finished(f"{ROOT}/{name}", rule, command, params, inputs=inputs)
         self.jobs.append(
             SimpleNamespace(
                 rule=SimpleNamespace(name=rule),
@@ -70,11 +72,22 @@ class Study:
         module = f"workflow_scripts.{rule}"
         self.note(module, ["--text", "a b", "--output", f"{ROOT}/{outputs[0]}"])
 
-    def finished(self, path: str, rule: str, command: str, params: dict[str, Any], start: float = 1e9) -> None:
+    def finished(
+        self,
+        path: str,
+        rule: str,
+        command: str,
+        params: dict[str, Any],
+        start: float = 1e9,
+        inputs: Sequence[str] = (),
+    ) -> None:
+        read = [f"{ROOT}/{name}" for name in inputs]
         self.persistence.known[path] = Metadata(
             rule=rule,
             shellcmd=command,
             params=sorted(map(repr, params.values())),
+            input=read,
+            input_checksums={name: f"sha256:{file_sha256(Path(name))}" for name in read},
             starttime=start,
             endtime=os.stat(path).st_mtime,
         )
@@ -127,6 +140,16 @@ def test_a_record_joins_snakemake_the_note_and_the_files(study: Study) -> None:
     assert (draw.run.host, draw.run.slurm, draw.run.changed) == ("node", {"SLURM_JOB_ID": "7"}, None)
     assert train.inputs[0].sha256 == draw.outputs[0].sha256
     assert [file.path for file in train.beside] == [f"{ROOT}/run/model/model.safetensors"]
+
+
+def test_inputs_are_those_that_the_job_read_not_those_that_are_there_since(study: Study) -> None:
+    read = file_sha256(Path(f"{ROOT}/curation/table.csv"))
+    Path(f"{ROOT}/curation/table.csv").write_text("edited between the two jobs' ends")
+    study.jobs[1].input = [f"{ROOT}/curation/other.csv"]  # what the rule would read now
+    study.gather()
+    train = read_records(Path(ROOT)).of("run/summary.json")
+    assert train is not None
+    assert [(file.path, file.sha256) for file in train.inputs] == [(f"{ROOT}/curation/table.csv", read)]
 
 
 def test_what_is_on_record_is_not_recorded_again(study: Study) -> None:
