@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
+from workflow_scripts.content.cells import harmless
 from workflow_scripts.settings import InputError, files
 
 HEADER = ("video", "reason", "detail")
@@ -17,7 +18,7 @@ def write_quarantine(rows: Iterable[Row], path: Path, kind: str = "video") -> No
     with files.atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow((kind, *HEADER[1:]))
-        writer.writerows([text.encode("utf-8", "backslashreplace").decode() for text in row] for row in rows)
+        writer.writerows([harmless(text.encode("utf-8", "backslashreplace").decode()) for text in row] for row in rows)
 
 
 def read_quarantine(path: Path) -> list[Row]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
+from workflow_scripts.content.cells import harmless
 from workflow_scripts.figures.identity import identity
 from workflow_scripts.settings.files import atomic_path
 
@@ -49,9 +50,10 @@ def save_figure(figure: Figure, behind: pd.DataFrame, stem: Path, dpi: int = 300
 
 
 def save_csv(behind: pd.DataFrame, stem: Path) -> None:
-    """Write <stem>.csv, numbers in full."""
+    """Write <stem>.csv, numbers in full, no cell a formula."""
     with atomic_path(beside(stem, "csv")) as partial:
-        behind.to_csv(partial, index=False, lineterminator="\n")
+        texts = {name: behind[name].map(harmless) for name in behind.select_dtypes(exclude=["number", "bool"])}
+        behind.assign(**texts).to_csv(partial, index=False, lineterminator="\n")
 
 
 def save_table(header: Sequence[str], rows: Sequence[Sequence[str]], note: str, stem: Path, picture: str = "") -> None:

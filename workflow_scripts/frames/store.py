@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from workflow_scripts.content.cells import harmless
 from workflow_scripts.frames.rows import Recipe, Row, make_row
 from workflow_scripts.settings import InputError, cli, files
 from workflow_scripts.settings.frames import SamplingMethod
@@ -235,7 +236,8 @@ def write_shard(
                 for batch in pa.ipc.open_stream(rows):
                     final.write_batch(batch)
             with listed.open("w", newline="", encoding="utf-8") as handle:
-                csv.writer(handle, lineterminator="\n").writerows([("video", "reason", "detail"), *rejected])
+                rows_left_out = [[harmless(cell) for cell in row] for row in rejected]
+                csv.writer(handle, lineterminator="\n").writerows([("video", "reason", "detail"), *rows_left_out])
     return len(stored)
 
 
