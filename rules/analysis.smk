@@ -117,6 +117,30 @@ rule figure_frame_effects:
         " --output {output:q} > {log:q} 2>&1"
 
 
+rule figure_contrasts:
+    input:
+        lambda wildcards: evaluation_files(wildcards.figure),
+    output:
+        "<results>/analysis/{figure}/contrasts.csv",
+    log:
+        "<logs>/analysis/{figure}/contrasts.log",
+    benchmark:
+        "<benchmarks>/analysis/{figure}/contrasts.jsonl"
+    resources:
+        mem_mb=8000,
+        runtime=60,
+    params:
+        folders=lambda wildcards, input: sorted({os.path.dirname(path) for path in input}),
+        code=code("analysis.contrasts"),
+        pairs=pairs(),
+        draws=f"--resamples {STUDY.analysis.resamples} --seed {STUDY.analysis.seed}",
+    message:
+        "setting allocations against each other into {output}"
+    shell:
+        "python -m workflow_scripts.analysis.contrasts --evaluations {params.folders:q} --pairs {params.pairs:q}"
+        " {params.draws} --output {output:q} > {log:q} 2>&1"
+
+
 AT = "analysis/gradient_alignment/at-{percent}"
 
 

@@ -40,6 +40,7 @@ READERS = {
     "workflow_scripts.analysis.scores": {"read_scores_table"},
     "workflow_scripts.analysis.deltas": {"read_deltas"},
     "workflow_scripts.analysis.attention": {"read_pictures"},
+    "workflow_scripts.analysis.contrasts": {"read_contrasts"},
     "workflow_scripts.analysis.concentration": {"read_concentration", "subject_of"},
     "workflow_scripts.analysis.abilities": {"read_abilities"},
     "workflow_scripts.analysis.frame_effects": {"read_frame_effects"},

@@ -1,14 +1,17 @@
 """Table 1: the hybrid allocations' predictors compared, with a figure of the budgets they gave.
 
 Comes in: scores.csv, deltas.csv, the manifest, the budgets of each allocation and, where a study knows them, the true
-minimal sufficient budgets. Goes out: a table (.md, .tex, .html), a figure (.pdf, .svg, .png; also in the page) and the
-numbers behind both (.csv), a row an allocation.
+minimal sufficient budgets; contrasts.csv, where allocations are set against each other; and Snakemake's benchmark files
+of the jobs that gave the budgets. Goes out: a table (.md, .tex, .html), a figure (.pdf, .svg, .png; also in the page)
+and the numbers behind both (.csv): a row an allocation, then a row a contrast.
 
 Frames saved are against giving every sample the largest admissible budget. Intervals of shares are Wilson's, at 95
-percent: samples are on different videos.
+percent, those of mean budgets Student's: samples are on different videos. Seconds are of one job, its start and the
+loading of its model included, divided by the samples: a cost on the machine that ran it, without an interval.
 """
 
 import argparse
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy import stats
 
+from workflow_scripts.analysis.contrasts import read_contrasts
 from workflow_scripts.budgets.truth import read_truth
 from workflow_scripts.figures.samples import add_arguments as add_sample_arguments
 from workflow_scripts.figures.samples import read_budgets
@@ -44,6 +49,18 @@ NOTE = (
 )
 SUITE_KEYS = ("base", "blind", "delta", "ci_low", "ci_high", "n_questions")
 TRUTH_NOTE = " Exact, too few: share of samples whose budget is, or is below, the true minimal sufficient budget."
+NO_TRUTH = " Exact, too few: not known, as the study names no true budgets (budgets.truth is null)."
+ESTIMATED = (
+    " The oracle's budgets are estimates: where a model finds the sample's own answer no likelier with more frames."
+)
+COST_NOTE = (
+    " Seconds: of the job that gave the budgets, its start included, a sample; \N{EN DASH}: no job's time is at hand."
+)
+CONTRAST_NOTE = (
+    " Rows \N{GREEK CAPITAL LETTER DELTA}: the first allocation's scores less the second's, on the same questions and "
+    "seeds; p: Holm-adjusted over these rows of a suite."
+)
+UNKNOWN = "\N{EN DASH}"
 
 
 def main() -> None:
@@ -51,6 +68,10 @@ def main() -> None:
     add_arguments(parser)
     add_sample_arguments(parser, required=True)
     parser.add_argument("--truth", type=Path, default=None, help="true budgets: subset, record_id, format, budget")
+    parser.add_argument("--contrasts", type=Path, default=None, help="analysis/predictors/contrasts.csv")
+    parser.add_argument(
+        "--costs", nargs="*", type=Path, default=[], metavar="JSONL", help="benchmark files <allocation>.jsonl"
+    )
     parser.add_argument("--admissible", nargs="+", type=int, required=True, metavar="FRAMES", help="frames.budgets")
     arguments = parser.parse_args()
     selection = select(arguments)
@@ -64,14 +85,31 @@ def main() -> None:
         budgets["truth"] = read_truth(arguments.truth, budgets)
     admissible = sorted(arguments.admissible)
     _check(budgets, selection, admissible)
-    table = numbers(selection, budgets, admissible)
+    table = numbers(selection, budgets, admissible, {_allocation(path): seconds(path) for path in arguments.costs})
     header, rows = cells(table, selection)
+    contrasts = compared(arguments.contrasts, selection) if arguments.contrasts else pd.DataFrame()
+    rows += contrast_cells(contrasts, selection)
     model = model_label(selection.models[0])
     note = NOTE.format(n=len(budgets), largest=admissible[-1], model=model, held=selection.held_text)
     figure = draw(budgets, selection, admissible)
-    note += TRUTH_NOTE if arguments.truth else ""
+    note += COST_NOTE + (TRUTH_NOTE if arguments.truth else NO_TRUTH) + (CONTRAST_NOTE if len(contrasts) else "")
+    note += ESTIMATED if not arguments.truth and "hybrid-oracle" in selection.allocations else ""
     save_table(header, rows, note, arguments.output_stem, svg_text(figure))
-    save_figure(figure, table, arguments.output_stem, arguments.dpi)
+    save_figure(figure, pd.concat([table, contrasts], ignore_index=True), arguments.output_stem, arguments.dpi)
+
+
+def _allocation(path: Path) -> str:
+    return path.name.removesuffix(".jsonl")
+
+
+def seconds(path: Path) -> float:
+    """Wall seconds of the last attempt of a job. Raises InputError where the file is no benchmark of Snakemake's."""
+    try:
+        return float(json.loads(path.read_text(encoding="utf-8").splitlines()[-1])["s"])
+    except (OSError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"file {path}: {error!r}; expected a benchmark file of Snakemake's, with seconds `s`"
+        ) from None
 
 
 def hybrids(selection: Selection) -> list[str]:
@@ -87,14 +125,21 @@ def _check(budgets: pd.DataFrame, selection: Selection, admissible: list[int]) -
             )
 
 
-def numbers(selection: Selection, budgets: pd.DataFrame, admissible: list[int]) -> pd.DataFrame:
-    """A row an allocation: mean_budget, saved (share of the largest admissible), share_<n>, scores and changes of the
-    suites; with truth also exact, too_few, too_many with their intervals, and cell_<true>_<given> (counts)."""
+def numbers(
+    selection: Selection, budgets: pd.DataFrame, admissible: list[int], costs: dict[str, float]
+) -> pd.DataFrame:
+    """A row an allocation: mean_budget and saved (share of the largest admissible) with their intervals, share_<n>,
+    seconds (a sample), scores and changes of the suites; with truth also exact, too_few, too_many with their intervals,
+    and cell_<true>_<given> (counts). costs: seconds of a job, by allocation."""
     rows = []
     for allocation in selection.allocations:
         given = budgets[allocation]
         row: dict[str, Any] = {"allocation": allocation, "n_samples": len(given), "mean_budget": given.mean()}
-        row["saved"] = 1 - given.mean() / admissible[-1]
+        half = stats.t.ppf(0.975, len(given) - 1) * given.sem() if len(given) > 1 else math.nan
+        row |= {"mean_budget_low": given.mean() - half, "mean_budget_high": given.mean() + half}
+        row |= {"saved": 1 - given.mean() / admissible[-1]}
+        row |= {"saved_low": row["saved"] - half / admissible[-1], "saved_high": row["saved"] + half / admissible[-1]}
+        row["seconds"] = costs[allocation] / len(given) if allocation in costs else math.nan
         row |= {f"share_{n}": (given == n).mean() for n in admissible}
         for suite in selection.suites:
             change = selection.change(selection.models[0], allocation, suite)
@@ -123,19 +168,55 @@ def cells(table: pd.DataFrame, selection: Selection) -> tuple[list[str], list[li
         "Allocation",
         "Mean budget",
         "Frames saved",
+        "Seconds\na sample",
         *(f"{suite.capitalize()} change\n{_references(table, suite)}" for suite in selection.suites),
     ]
-    header += ["Exact", "Too few"] if known else []
+    header += ["Exact", "Too few"]
     rows = []
     for row in table.to_dict("records"):
-        cell = [allocation_label(str(row["allocation"])), f"{row['mean_budget']:.1f}", f"{100 * row['saved']:.0f}%"]
+        cell = [
+            allocation_label(str(row["allocation"])),
+            f"{row['mean_budget']:.1f}\n[{row['mean_budget_low']:.1f}, {row['mean_budget_high']:.1f}]",
+            f"{100 * row['saved']:.0f}%\n[{100 * row['saved_low']:.0f}, {100 * row['saved_high']:.0f}]",
+            UNKNOWN if math.isnan(row["seconds"]) else f"{row['seconds']:.2g}",
+        ]
         for suite in selection.suites:
             value, low, high = (row[f"{suite}_{key}"] for key in ("delta", "ci_low", "ci_high"))
             cell.append(f"{_signed(value)}\n[{_signed(low)}, {_signed(high)}]")
-        for name in ("exact", "too_few") if known else ():
-            cell.append(f"{100 * row[name]:.0f}%\n[{100 * row[f'{name}_low']:.0f}, {100 * row[f'{name}_high']:.0f}]")
+        for name in ("exact", "too_few"):
+            if known:
+                low, high = row[f"{name}_low"], row[f"{name}_high"]
+                cell.append(f"{100 * row[name]:.0f}%\n[{100 * low:.0f}, {100 * high:.0f}]")
+            else:
+                cell.append(UNKNOWN)
         rows.append(cell)
     return header, rows
+
+
+def compared(path: Path, selection: Selection) -> pd.DataFrame:
+    """The suites' rows of contrasts.csv: allocation, against, suite, delta, ci_low, ci_high, p_value, p_holm, ..."""
+    table = read_contrasts(path)
+    rows = table[table["benchmark"].isin(selection.suites) & (table["model"] == selection.models[0])]
+    return rows.drop(columns=["main", "metric", "maximum"]).reset_index(drop=True)
+
+
+def contrast_cells(contrasts: pd.DataFrame, selection: Selection) -> list[list[str]]:
+    """A row of the table a pair of allocations."""
+    rows = []
+    for (first, second), pair in contrasts.groupby(["allocation", "against"], sort=False) if len(contrasts) else ():
+        names = f"{allocation_label(str(first))}\n\N{MINUS SIGN} {allocation_label(str(second))}"
+        cell = [f"\N{GREEK CAPITAL LETTER DELTA} {names}", "", "", ""]
+        by_suite = pair.set_index("suite")
+        for suite in selection.suites:
+            one = by_suite.loc[suite]
+            interval = f"[{_signed(one['ci_low'])}, {_signed(one['ci_high'])}], {_probability(one['p_holm'])}"
+            cell.append(f"{_signed(one['delta'])}\n{interval}")
+        rows.append([*cell, "", ""])
+    return rows
+
+
+def _probability(value: float) -> str:
+    return "p < 0.01" if value < 0.01 else f"p = {value:.2f}"
 
 
 def _references(table: pd.DataFrame, suite: str) -> str:

@@ -193,6 +193,46 @@ def test_predictors_against_truth_counted_by_hand(
     assert "<svg" in (tmp_path / "out" / "p.html").read_text()
 
 
+def test_predictors_without_truth_say_so_and_costs_are_a_samples(
+    tables: Tables, samples: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    costs = tmp_path / "hybrid-dinov2.jsonl"
+    costs.write_text('{"s": 12.0, "max_rss": 1}\n{"s": 20.0, "max_rss": 1}\n')
+    contrasts = pd.DataFrame(
+        [
+            {"allocation": "hybrid-qwen3-vl-8b", "against": "hybrid-dinov2", "recipe": "full", "suite": suite}
+            | {"model": "qwen2.5-vl-7b", "eval_frames": 64, "benchmark": name, "metric": "m", "maximum": 100.0}
+            | {"n_questions": 240, "before": 70.0, "after": 70.0 + delta, "delta": delta, "ci_low": delta - 1}
+            | {"ci_high": delta + 1, "p_value": 0.02, "n_seeds": 1, "n_clusters": 240, "se_questions": 0.5}
+            | {"se_seeds": np.nan, "mdd": 1.4}
+            for suite, name, delta in (("image", "mme", 9.0), ("image", "image", 1.5), ("video", "video", -2.25))
+        ]
+    )
+    contrasts.to_csv(tmp_path / "contrasts.csv", index=False)
+    flags = ["--dpi", "40", "--admissible", "8", "16", "32", "64", "--costs", str(costs)]
+    flags += ["--contrasts", str(tmp_path / "contrasts.csv"), "--output-stem", str(tmp_path / "out" / "p")]
+    command("predictors", [*tables(), *samples, *flags], monkeypatch)
+    page = (tmp_path / "out" / "p.md").read_text()
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
+    rows = {first: rest for first, *rest in lines}
+    assert rows["hybrid DINOv2"][2] == "0.5", "the last attempt's 20 s over 40 samples"
+    assert rows["hybrid Qwen3-VL-8B"][2] == "–"
+    assert all(row[-2:] == ["–", "–"] for name, row in rows.items() if name.startswith(("hybrid", "uniform")))
+    assert "not known, as the study names no true budgets" in page
+    difference = rows["Δ hybrid Qwen3-VL-8B<br>− hybrid DINOv2"]
+    assert difference[3:5] == ["+1.5<br>[+0.5, +2.5], p = 0.02", "−2.2<br>[−3.2, −1.2], p = 0.02"]
+    table = pd.read_csv(tmp_path / "out" / "p.csv")
+    assert table["against"].notna().sum() == 2
+    dino = table.set_index("allocation").loc["hybrid-dinov2"]
+    given = np.array([8] * 30 + [64] * 10)
+    half = 2.0227 * given.std(ddof=1) / np.sqrt(40)
+    assert dino["mean_budget_low"] == pytest.approx(given.mean() - half, abs=1e-3)
+    assert dino["saved_high"] == pytest.approx(1 - (given.mean() - half) / 64, abs=1e-4)
+    (tmp_path / "hybrid-dinov2.jsonl").write_text("")
+    with pytest.raises(InputError, match=r"hybrid-dinov2.jsonl: .*expected a benchmark file"):
+        command("predictors", [*tables(), *samples, *flags], monkeypatch)
+
+
 def test_predictors_are_of_one_model_and_admissible_budgets(
     tables: Tables, samples: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
