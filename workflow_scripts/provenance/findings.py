@@ -163,17 +163,17 @@ def _unmade(records: Records, record: Record) -> Iterator[File]:
 def _listed(source: Source, records: Records) -> list[tuple[str, str]]:
     try:
         return listed_files(source, records.locate)
-    except (InputError, OSError, ValueError, KeyError):
+    except InputError:
         return []  # the list itself is found to be broken or missing
 
 
 def _stale(records: Records, record: Record) -> Iterator[str]:
+    makers = {file.path: maker for file in record.inputs if (maker := records.of(file.path)) is not None}
     for file in record.inputs:
-        maker = records.of(file.path)
-        made = {} if maker is None else {one.path: one.sha256 for one in maker.made}
-        if maker is not None and made[file.path] != file.sha256:
-            yield f"it read another {file.path} than {maker.name} has made since"
-    now = used_digests([file.path for file in record.inputs], {file.path: one for one in records for file in one.made})
+        made = {one.path: one.sha256 for one in makers[file.path].made} if file.path in makers else {}
+        if made.get(file.path, file.sha256) != file.sha256:
+            yield f"it read another {file.path} than {makers[file.path].name} has made since"
+    now = used_digests([file.path for file in record.inputs], makers)
     for key, digest in record.used.items():
         if now.get(key) != digest:
             yield f"it read other files beside {key} than are on record now"

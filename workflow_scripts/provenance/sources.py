@@ -15,6 +15,7 @@ from typing import Any
 from workflow_scripts.content.cache import cached_snapshot
 from workflow_scripts.content.checksums import Checksums, loaded_files
 from workflow_scripts.provenance.records import File, Source, files_digest
+from workflow_scripts.settings import InputError
 from workflow_scripts.settings.files import read_parquet
 
 
@@ -53,14 +54,24 @@ def listed_files(source: Source, locate: Callable[[str], Path]) -> list[tuple[st
 
 def _listed(kind: str, path: Path) -> list[tuple[str, str]]:
     if kind == "annotations":
-        listed = json.loads(path.read_text(encoding="utf-8"))["subsets"]
-        return sorted((one["file"], one["sha256"]) for subset in listed for one in subset["annotations"])
+        subsets = _inventory(path)["subsets"]
+        return sorted((one["file"], one["sha256"]) for subset in subsets for one in subset["annotations"])
     table = read_parquet(path, ["video", "sha256"]).drop_duplicates()
     return sorted(zip(table["video"], table["sha256"], strict=True))
 
 
+def _inventory(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if not isinstance(found, dict) or not {"dataset", "subsets"} <= set(found):
+        raise InputError(f"file {path} is no inventory; expected what rule inventory writes")
+    return found
+
+
 def _annotations(settings: Mapping[str, Any], inventory: str) -> Source:
-    name = json.loads(Path(inventory).read_text(encoding="utf-8"))["dataset"]
+    name = _inventory(Path(inventory))["dataset"]
     return _of_list("annotations", str(name), settings, inventory)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from workflow_scripts.provenance.findings import Finding
 from workflow_scripts.provenance.records import File, Record, Records, Source
 from workflow_scripts.provenance.sources import listed_files
+from workflow_scripts.settings import InputError
 
 DIGITS = 12
 
@@ -25,7 +26,7 @@ def draw(records: Records, top: Record, findings: Sequence[Finding], *, full: bo
         if isinstance(node, Source):
             yield f"{first}{describe(node)}"
             if full:
-                yield from (f"{rest}    {sha} {path}" for path, sha in listed_files(node, records.locate))
+                yield from (f"{rest}    {line}" for line in _listed(node, records))
             continue
         if node.key in drawn:
             yield f"{first}{node.name}  ↑"
@@ -46,6 +47,13 @@ def describe(source: Source) -> str:
     revision = f" at {source.revision[:DIGITS]}" if source.revision else ""
     files = f", {source.count} files, sha256 {source.sha256[:DIGITS]}" if source.sha256 else ""
     return f"{source.kind} {source.name}: {source.place}{revision}{files}"
+
+
+def _listed(source: Source, records: Records) -> list[str]:
+    try:
+        return [f"{sha256} {path}" for path, sha256 in listed_files(source, records.locate)]
+    except InputError as error:
+        return [str(error)]
 
 
 def _summary(record: Record) -> str:
