@@ -179,7 +179,8 @@ def shown_looks(wildcards):
     """The pictures that figure attention shows: of the base models, and of each model's first run."""
     first = {}
     for subject in plan.looks(STUDY):
-        first.setdefault(tuple(subject.split("/")[: 2 if subject.startswith("base/") else 4]), subject)
+        one = plan.Subject.parse(subject)
+        first.setdefault((one.model, one.run and (one.run.recipe, one.run.allocation)), subject)
     return [f"<results>/analysis/attention/looks/{subject}/pictures.npz" for subject in first.values()]
 
 

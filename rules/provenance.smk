@@ -81,7 +81,7 @@ rule lineage:
     params:
         code=code("provenance.lineage"),
         config=lambda wildcards: to_json(STUDY),
-        results=f"results/{STUDY.study}",
+        results=subpath(output[0], ancestor=3),
         figures=LINEAGE,
         folder=subpath(output[0], parent=True),
     message:
