@@ -274,7 +274,7 @@ rule looks:
         weights=base_content,
         model=evaluated_model,
         adapter=adapter_flags,
-        settings=to_json(STUDY.attention),
+        settings=lambda wildcards: to_json(STUDY.attention),
         device=STUDY.compute.device,
         folder=subpath(output.shares, parent=True),
     message:
@@ -299,7 +299,7 @@ rule concentration:
         runtime=60,
     params:
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input],
-        models=to_json(STUDY.models.values()),
+        models=lambda wildcards: to_json(STUDY.models.values()),
         code=code("analysis.concentration"),
         draws=f"--resamples {STUDY.analysis.resamples} --seed {STUDY.analysis.seed}",
     message:

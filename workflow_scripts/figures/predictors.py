@@ -242,16 +242,17 @@ def draw(budgets: pd.DataFrame, selection: Selection, admissible: list[int]) -> 
     for column, name in enumerate(names):
         top = panels[0, column]
         _histogram(top, budgets, name, admissible, known)
-        top.set_title(f"{allocation_label(name)}\nmean {budgets[name].mean():.1f} frames")
-        top.sharey(panels[0, 0])
-        if column == 0:
-            top.set_ylabel("share of samples (%)")
-            if known:
-                top.legend(loc="upper right", handlelength=1.2)
+        top.set_title(f"{allocation_label(name).removeprefix('hybrid ')}\nmean {budgets[name].mean():.1f}")
         if known:
             _confusion(panels[1, column], budgets, name, admissible)
-            if column == 0:
-                panels[1, column].set_ylabel("true budget (n), cells: % of row")
+        if column:
+            for panel in panels[:, column]:
+                panel.tick_params(labelleft=False)
+            top.sharey(panels[0, 0])
+    panels[0, 0].set_ylabel("share of samples (%)")
+    if known:
+        panels[1, 0].set_ylabel("true budget (n)\ncells: % of row")
+        figure.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper right", ncols=2, handlelength=1.2)
     tallest = max(bar.get_height() for axes in panels[0] for bar in axes.patches)
     panels[0, 0].set_ylim(0, 1.05 * tallest)
     figure.supxlabel(f"predicted budget (frames), n = {len(budgets):,} samples", fontsize=7.5)
