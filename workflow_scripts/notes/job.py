@@ -25,7 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -38,6 +38,7 @@ LARGE_BYTES = 1_000_000
 MODULES = {"pillow": "PIL", "pyyaml": "yaml"}
 """Modules that are not called as the distribution that holds them."""
 
+_IMPORTED = time.monotonic()
 _told: dict[str, Any] = {}
 _written: list[Path] = []
 
@@ -66,7 +67,7 @@ def observed() -> Iterator[None]:
         yield
         return
     path = Path(folder).absolute() / f"{name(module, sys.argv[1:])}.json"
-    note, clock = _start(module, path), time.monotonic()
+    note = _start(module, path)
     _write(note, path)
     status: int | str | None = 1
     try:
@@ -76,7 +77,7 @@ def observed() -> Iterator[None]:
         status = 0 if stopped.code is None else stopped.code
         raise
     finally:
-        note |= {"status": status, "ended": _now(), "wall_s": round(time.monotonic() - clock, 3)}
+        note |= {"status": status, "ended": _time(), "wall_s": round(_age_s(), 3)}
         _write(note | _end(note), path)
 
 
@@ -95,7 +96,7 @@ def _start(module: str, path: Path) -> dict[str, Any]:
         "directory": os.getcwd(),
         "host": platform.node(),
         "pid": os.getpid(),
-        "started": _now(),
+        "started": _time(_age_s()),
         "slurm": {key: value for key, value in sorted(os.environ.items()) if key in SLURM},
         "commit": commit(),
         "modules": modules(),
@@ -210,8 +211,16 @@ def _checksums() -> dict[str, list[int | str]]:
     return found
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+def _time(ago_s: float = 0.0) -> str:
+    return (datetime.now(UTC) - timedelta(seconds=ago_s)).isoformat(timespec="milliseconds")
+
+
+def _age_s() -> float:
+    """Seconds since the process started, its imports among them; where that cannot be told, since this module's."""
+    with contextlib.suppress(OSError, AttributeError, ValueError, IndexError):
+        started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - int(started) / os.sysconf("SC_CLK_TCK")
+    return time.monotonic() - _IMPORTED
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -6,10 +6,12 @@ import os
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from workflow_scripts.notes import job
@@ -47,12 +49,13 @@ def read(notes: Path) -> dict[str, Any]:
 def test_a_finished_command_says_what_only_its_process_knows(notes: Path) -> None:
     def main() -> None:
         assert read(notes)["status"] is None
-        time.sleep(0.05)
 
     run(main)
     note = read(notes)
     assert (note["status"], note["module"], note["arguments"]) == (0, MODULE, ["--seed", "1"])
-    assert note["wall_s"] >= 0.05
+    assert note["wall_s"] == pytest.approx(time.time() - psutil.Process().create_time(), abs=0.5)
+    started = datetime.fromisoformat(note["started"]).timestamp()
+    assert started == pytest.approx(psutil.Process().create_time(), abs=0.5)
     assert note["peak_memory_mb"] > 1
     assert note["packages"]["pytest"] == pytest.__version__
     name = "workflow_scripts/notes/job.py"
