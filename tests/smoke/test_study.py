@@ -19,7 +19,7 @@ RUN = RESULTS / "finetuning/full/qwen2.5-vl-7b/uniform-8/seed-1"
 SNAKEMAKE = [str(Path(sys.executable).parent / "snakemake"), "--profile", "profiles/local"]
 SMOKE = ["--configfile", "presets/miniature.yaml", "presets/smoke.yaml"]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FIGURES = ("overview", "abilities", "frames", "trade_off", "gradient_alignment", "training_data")
+FIGURES = ("overview", "abilities", "frames", "trade_off", "gradient_alignment", "attention", "training_data")
 TABLES = ("predictors", "hybrid", "claims", "detectable")
 
 
