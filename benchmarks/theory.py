@@ -154,7 +154,7 @@ def main() -> None:
     arguments = harness.arguments(__doc__)
     torch.set_num_threads(1)
     results = harness.Results("theory", arguments.quick, ("torch", "transformers"))
-    count, repeats = (4, 1) if arguments.quick else (8, 3)
+    count, repeats = (4, 1) if arguments.quick else (6, 2)
     models = MODELS[1:2] if arguments.quick else MODELS
     with tempfile.TemporaryDirectory() as folder:
         videos = draw(Path(folder), count)
