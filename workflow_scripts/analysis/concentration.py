@@ -13,7 +13,8 @@ questions; 1 is what a model gets that looks anywhere. By `effect`:
 - change: tuned less base, of one model, question by question.
 - size: the largest less the smallest model of a family, in each state, and in their change.
 
-Intervals: pictures are drawn anew, every model scored on the same draws, and seeds enter as in `resampling`.
+Intervals: pictures are drawn anew, every model scored on the same draws, and seeds enter as in `resampling`; p values
+are of a level being 1, as attention spread evenly has, and of a difference being 0.
 """
 
 import argparse
@@ -141,7 +142,7 @@ def _rows(
                 if layer == MEAN:
                     levels[state, run_, model.name] = found
                 shown = {name: looks.mean(name, layer) for name in ("share", "even", "seen")}
-                yield _named("level", state, model, run_) | {"layer": layer} | shown | _measured(found)
+                yield _named("level", state, model, run_) | {"layer": layer} | shown | _measured(found, null=1.0)
     for (state, run_, name), tuned in levels.items():
         if state == "tuned":
             model = next(one for one in models if one.name == name)
@@ -194,12 +195,14 @@ def _named(effect: str, state: str, model: ModelSettings, run_: Run | None) -> d
     return named | ({} if run_ is None else {"recipe": run_[0], "allocation": run_[1]})
 
 
-def _measured(found: Comparison) -> dict[str, Any]:
+def _measured(found: Comparison, null: float = 0.0) -> dict[str, Any]:
+    """The columns of a value; `null` is what its p value is of."""
     chance = found.resampled, found.seeds, found.clusters
+    p_value = seed_p_value(found.resampled - null, found.seeds - null, found.clusters)
     low, high = seed_interval(*chance)
     of_questions, of_seeds = standard_errors(*chance)
     return {
-        "value": float(found.seeds.mean()), "ci_low": low, "ci_high": high, "p_value": seed_p_value(*chance),
+        "value": float(found.seeds.mean()), "ci_low": low, "ci_high": high, "p_value": p_value,
         "n_seeds": len(found.seeds), "se_questions": of_questions, "se_seeds": of_seeds,
         "mdd": minimal_detectable(*chance),
     }  # fmt: skip

@@ -163,6 +163,8 @@ def test_levels_changes_and_sizes(measured: dict[str, np.ndarray], tmp_path: Pat
         assert change["value"] == pytest.approx(np.mean(tuned[name]) - base[name])
         assert change["n_seeds"] == 2
         assert change["recipe"] == "full"
+    assert table.loc[("level", "base", "s", MEAN), "p_value"] < 1e-6, "1.5 times what evenly spread attention has"
+    assert table.loc[("level", "base", "s", 0), "value"] < 1 < table.loc[("level", "base", "s", MEAN), "value"]
     size = table.loc["size"]
     assert size.loc[("base", "l", MEAN), "value"] == pytest.approx(base["l"] - base["s"])
     assert size.loc[("tuned", "l", MEAN), "value"] == pytest.approx(np.mean(tuned["l"]) - np.mean(tuned["s"]))
