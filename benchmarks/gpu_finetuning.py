@@ -48,6 +48,7 @@ from transformers import (
 
 from workflow_scripts.finetuning.batching import StepSampler
 from workflow_scripts.finetuning.dataset import VideoConversations
+from workflow_scripts.finetuning.images import Samples
 from workflow_scripts.finetuning.run_log import RunLog, peak_memory_bytes
 from workflow_scripts.finetuning.spec import CheckedFile, RunSpec, Weights, optimizer_steps
 from workflow_scripts.finetuning.train import training_dtype
@@ -335,7 +336,7 @@ def train_ours(spec: RunSpec, vlm: VLM, samples: VideoConversations, folder: Pat
         spec,
         model,
         part_of,
-        samples,
+        Samples(samples, None),
         RunLog(folder / "log.jsonl"),
         training_arguments(spec, folder, processes=1, workers=workers),
         [clock],

@@ -291,6 +291,13 @@ def cost_flags(wildcards, input):
     return ["--costs", *there] if there else []
 
 
+def recipe_flags(experiment):
+    """The flag with the settings of the recipes that a trade-off compares; none where there is one."""
+    if experiment.figure != "trade_off" or not experiment.variants:
+        return []
+    return ["--recipes", to_json([STUDY.recipes[name] for name in experiment.recipes])]
+
+
 def experiment_flags(experiments, input):
     """For each experiment the flag with its settings and the tables that hold its runs."""
     flags = []
@@ -332,6 +339,19 @@ def base_model(wildcards):
     return STUDY.models[name]
 
 
+def image_files(wildcards):
+    """Table and store of the image conversations that a recipe needs; none for others."""
+    needed = STUDY.recipes[wildcards.recipe].needs_images
+    return [f"<results>/curation/images.{kind}" for kind in ("parquet", "arrow")] if needed else []
+
+
+def run_towards(wildcards):
+    """Folder of the run on whose way an interpolation lies."""
+    like = STUDY.recipes[wildcards.recipe].like
+    run = plan.Run(like, wildcards.model, wildcards.allocation, int(wildcards.seed))
+    return f"<results>/finetuning/{run.path}"
+
+
 def training_gpus(wildcards):
     """GPUs of a training run."""
     return demand.gpus(STUDY, base_model(wildcards), STUDY.recipes[wildcards.recipe])
@@ -339,7 +359,8 @@ def training_gpus(wildcards):
 
 def training_minutes(wildcards):
     """Time limit of a training run."""
-    return demand.training_minutes(STUDY, base_model(wildcards), STUDY.recipes[wildcards.recipe], wildcards.allocation)
+    recipe = STUDY.recipes[wildcards.recipe]
+    return demand.training(STUDY, base_model(wildcards), recipe, wildcards.allocation).minutes
 
 
 def training_memory_mb(wildcards):

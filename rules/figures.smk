@@ -47,6 +47,7 @@ for experiment in SCORED:
             settings=lambda wildcards, experiment=experiment: to_json(experiment),
             dpi=STUDY.figures.dpi,
             further=lambda wildcards, input: further_flags(input),
+            recipes=recipe_flags(experiment),
             budgets=["--admissible", *STUDY.frames.budgets] if experiment.figure == "predictors" else [],
             costs=cost_flags if experiment.figure == "predictors" else [],
             stem=subpath(output.shown, strip_suffix=".html" if experiment.figure in FILES else ".png"),
@@ -54,7 +55,8 @@ for experiment in SCORED:
             "drawing {params.figure}"
         shell:
             "python -m workflow_scripts.figures.{params.figure} --scores {input.scores:q} --deltas {input.deltas:q}"
-            " {params.further:q} {params.budgets:q} {params.costs:q} --settings {params.settings:q} --dpi {params.dpi}"
+            " {params.further:q} {params.budgets:q} {params.costs:q} {params.recipes:q} --settings {params.settings:q}"
+            " --dpi {params.dpi}"
             " --output-stem {params.stem:q} > {log:q} 2>&1"
 
 

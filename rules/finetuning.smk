@@ -2,10 +2,13 @@
 
 RUN_NAME = "{recipe}/{model}/{allocation}/seed-{seed}"
 RUN = f"<results>/finetuning/{RUN_NAME}"
+TRAINED = any_of(name for name, recipe in STUDY.recipes.items() if recipe.interpolation is None)
+INTERPOLATED = any_of(name for name, recipe in STUDY.recipes.items() if recipe.interpolation is not None)
 
 
 rule spec:
     input:
+        images=image_files,
         manifest="<results>/curation/manifest.parquet",
         budgets="<results>/budgets/{allocation}.parquet",
         store=shards(),
@@ -15,6 +18,8 @@ rule spec:
         f"<logs>/finetuning/{RUN_NAME}/spec.log",
     benchmark:
         f"<benchmarks>/finetuning/{RUN_NAME}/spec.jsonl"
+    wildcard_constraints:
+        recipe=TRAINED,
     resources:
         mem_mb=8000,
         runtime=30,
@@ -22,6 +27,7 @@ rule spec:
         code=code("finetuning.spec"),
         weights=base_content,
         study=STUDY.study,
+        images=lambda wildcards, input: ["--images", input.images[0]] if input.images else [],
         recipe=lambda wildcards: to_json(STUDY.recipes[wildcards.recipe]),
         model=lambda wildcards: to_json(STUDY.models[wildcards.model]),
     message:
@@ -29,7 +35,7 @@ rule spec:
     shell:
         "python -m workflow_scripts.finetuning.spec --study {params.study} --recipe {params.recipe:q}"
         " --model {params.model:q} --allocation {wildcards.allocation} --seed {wildcards.seed}"
-        " --manifest {input.manifest:q} --budgets {input.budgets:q} --store {input.store:q}"
+        " --manifest {input.manifest:q} --budgets {input.budgets:q} --store {input.store:q} {params.images:q}"
         " --output {output:q} > {log:q} 2>&1"
 
 
@@ -37,6 +43,7 @@ rule spec:
 # Snakemake deletes declared outputs before a job and after a failed one; the next attempt is to resume from them.
 rule train:
     input:
+        images=image_files,
         spec=f"{RUN}/spec.yaml",
         store=shards(),
     output:
@@ -47,6 +54,8 @@ rule train:
         f"<logs>/finetuning/{RUN_NAME}/train.log",
     benchmark:
         f"<benchmarks>/finetuning/{RUN_NAME}/train.jsonl"
+    wildcard_constraints:
+        recipe=TRAINED,
     threads: training_threads
     resources:
         mem_mb=training_memory_mb,
@@ -69,3 +78,34 @@ rule train:
         "trap : TERM USR1; {params.launcher} -m workflow_scripts.finetuning.train"
         " --spec {input.spec:q} --store {input.store:q} --checkpoints {params.folder:q}/checkpoints"
         " --save-minutes {params.minutes} --threads {threads} --output {params.folder:q} > {log:q} 2>&1"
+
+
+rule interpolate:
+    input:
+        spec=lambda wildcards: f"{run_towards(wildcards)}/spec.yaml",
+        model=lambda wildcards: f"{run_towards(wildcards)}/model/config.json",
+        summary=lambda wildcards: f"{run_towards(wildcards)}/summary.json",
+    output:
+        spec=f"{RUN}/spec.yaml",
+        model=f"{RUN}/model/config.json",
+        summary=f"{RUN}/summary.json",
+    log:
+        f"<logs>/finetuning/{RUN_NAME}/interpolate.log",
+    benchmark:
+        f"<benchmarks>/finetuning/{RUN_NAME}/interpolate.jsonl"
+    wildcard_constraints:
+        recipe=INTERPOLATED,
+    resources:
+        mem_mb=8000,
+        runtime=training_minutes,
+    params:
+        code=code("finetuning.interpolate"),
+        weights=base_content,
+        recipe=lambda wildcards: to_json(STUDY.recipes[wildcards.recipe]),
+        towards=subpath(input.summary, parent=True),
+        folder=subpath(output.summary, parent=True),
+    message:
+        "weights between {wildcards.model} and its fine-tuning on {wildcards.allocation}, recipe {wildcards.recipe}"
+    shell:
+        "python -m workflow_scripts.finetuning.interpolate --recipe {params.recipe:q} --towards {params.towards:q}"
+        " --output {params.folder:q} > {log:q} 2>&1"

@@ -30,7 +30,7 @@ SUPPORT = {
 }
 # Readers that stand beside their writers: all that a later stage may import of an earlier one.
 READERS = {
-    "workflow_scripts.curation.images": {"ImageStore", "read_images"},
+    "workflow_scripts.curation.images": {"ImageStore", "read_images", "store_of"},
     "workflow_scripts.frames.store": {"FrameStore"},
     "workflow_scripts.budgets.allocation": {"read_allocation"},
     "workflow_scripts.budgets.truth": {"read_truth"},

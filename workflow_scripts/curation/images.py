@@ -40,6 +40,11 @@ def read_images(path: Path) -> pd.DataFrame:
     return table
 
 
+def store_of(table: Path) -> Path:
+    """The store of a table's pictures, beside it."""
+    return table.parent / f"{table.name.removesuffix('.parquet')}.arrow"
+
+
 def picture(data: bytes | memoryview) -> Image.Image:
     """A picture as it is shown, RGB: turned as its metadata say, what is transparent as it is stored.
 

@@ -55,12 +55,13 @@ class Selection:
     def suite_of(self, benchmark: str) -> str:
         return str(self.changes.loc[self.changes["benchmark"] == benchmark, "suite"].iloc[0])
 
-    def change(self, model: str, allocation: str, benchmark: str) -> dict[str, Any]:
-        """The row of one mark."""
+    def change(self, model: str, allocation: str, benchmark: str, recipe: str | None = None) -> dict[str, Any]:
+        """The row of one mark; recipe: needed where there are several."""
         rows = self.changes[
             (self.changes["model"] == model)
             & (self.changes["allocation"] == allocation)
             & (self.changes["benchmark"] == benchmark)
+            & (self.changes["recipe"] == (recipe or self.changes["recipe"].iloc[0]))
         ]
         return {str(key): value for key, value in rows.iloc[0].to_dict().items()}
 
@@ -150,10 +151,14 @@ def _of_experiment(deltas: pd.DataFrame, settings: ExperimentSettings, path: Pat
         & deltas["suite"].isin(settings.suites)
         & ((deltas["suite"] != "video") | deltas["eval_frames"].isin(settings.eval_frames))
     ]
+    fits = [row.allocation in settings.allocations_of(row.recipe) for row in kept.itertuples()]
+    kept = kept[pd.Series(fits, index=kept.index, dtype=bool)]
     held = set(kept[["recipe", "model", "allocation", "suite", "eval_frames"]].itertuples(index=False, name=None))
     for recipe, model, allocation, suite in product(
         settings.recipes, settings.models, settings.allocations, settings.suites
     ):
+        if allocation not in settings.allocations_of(recipe):
+            continue
         for frames in settings.eval_frames if suite == "video" else (1,):
             if (recipe, model, allocation, suite, frames) not in held:
                 raise InputError(

@@ -6,8 +6,10 @@ samples as they were drawn (padded). The loss of a step is a mean over all its s
 changes neither loss nor gradient, only their rounding.
 """
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -23,27 +25,33 @@ from workflow_scripts.vlm.load import VLM
 OVERHEAD_TOKENS = 256  # one more forward and backward pass costs about as much as computing this many more tokens
 
 
+IMAGES = 1
+"""Tells the draws of image conversations from those of samples."""
+
+
 @dataclass(frozen=True)
 class Step:
     """The part of one optimizer step that this process computes.
 
     `micro_batches`: model inputs with `labels` [B, L], longest first; `samples`: what is in them, in the drawn order;
-    `padding`: how many of the micro-batches, the last ones, are copies that only keep processes in step.
+    `padding`: how many of the micro-batches, the last ones, are copies that only keep processes in step. `reference`:
+    micro-batches of image conversations that are not learned from; their samples are among `samples`.
     """
 
     micro_batches: tuple[dict[str, Any], ...]
     samples: tuple[Sample, ...]
     padding: int = 0
+    reference: tuple[dict[str, Any], ...] = ()
 
     @property
     def supervised_tokens(self) -> int:
-        """Number of tokens that are predicted: a label at position 0 has nothing before it to be predicted from."""
-        return sum(int((batch["labels"][:, 1:] != IGNORED).sum()) for batch in self.micro_batches)
+        """Number of tokens that are learned from."""
+        return supervised(self.micro_batches)
 
     @property
     def computed_tokens(self) -> int:
         """Number of token positions computed, padding included."""
-        return sum(batch["input_ids"].numel() for batch in self.micro_batches)
+        return sum(batch["input_ids"].numel() for batch in self.micro_batches + self.reference)
 
     def padded(self, count: int) -> "Step":
         """The same with `count` micro-batches: copies of the last and cheapest that supervise nothing are added."""
@@ -51,6 +59,11 @@ class Step:
         copy = {**last, "labels": torch.full_like(last["labels"], IGNORED)}
         missing = count - len(self.micro_batches)
         return replace(self, micro_batches=self.micro_batches + (copy,) * missing, padding=self.padding + missing)
+
+
+def supervised(batches: Sequence[Mapping[str, Any]]) -> int:
+    """Number of tokens that are predicted: a label at position 0 has nothing before it to be predicted from."""
+    return sum(int((batch["labels"][:, 1:] != IGNORED).sum()) for batch in batches)
 
 
 class StepSampler(Sampler[list[int]]):
@@ -63,7 +76,10 @@ class StepSampler(Sampler[list[int]]):
     Where a step has fewer samples than there are processes, a process without one gets `~number`: a stand-in to compute
     but not to learn from, since all processes must run the whole model in every step.
 
-    `costs`: relative cost of each sample, above 0, for an even share.
+    `costs`: relative cost of each sample, above 0, for an even share. `image_costs`: the same of image conversations,
+    which are numbered behind the samples. With `replay`, a share of the samples of all steps so far, or `reference`, a
+    number for each step, image conversations are added to each step's samples, which stay as they are. They come in
+    permutations drawn from (seed, round), one after the other. Those of a reference are shared out by themselves.
     """
 
     def __init__(
@@ -75,8 +91,14 @@ class StepSampler(Sampler[list[int]]):
         seed: int,
         rank: int = 0,
         processes: int = 1,
+        image_costs: Sequence[float] = (),
+        replay: float | None = None,
+        reference: int | None = None,
     ) -> None:
         self.costs = costs
+        self.image_costs = image_costs
+        self.replay = replay
+        self.reference = reference
         self.batch_size = batch_size
         self.epochs = epochs
         self.seed = seed
@@ -87,12 +109,38 @@ class StepSampler(Sampler[list[int]]):
         return sum(-(-size // self.batch_size) for size in self._epoch_sizes())
 
     def __iter__(self) -> Iterator[list[int]]:
+        images, begun, seen, taken = self._images(), 0, 0, 0
         for epoch, size in enumerate(self._epoch_sizes()):
             order = np.random.default_rng([self.seed, epoch]).permutation(len(self.costs))[:size].tolist()
             for start in range(0, size, self.batch_size):
                 step = order[start : start + self.batch_size]
-                share = share_out(step, [self.costs[number] for number in step], self.processes)[self.rank]
-                yield share or [~step[0]]
+                begun, seen = begun + 1, seen + len(step)
+                added = list(islice(images, self._images_until(begun, seen) - taken))
+                taken += len(added)
+                if self.reference is None:
+                    yield self._share(step + added)
+                else:
+                    yield self._share(step) + self._share(added)
+
+    def _share(self, numbers: Sequence[int]) -> list[int]:
+        """What this process gets of them."""
+        videos = len(self.costs)
+        costs = [self.costs[n] if n < videos else self.image_costs[n - videos] for n in numbers]
+        return share_out(numbers, costs, self.processes)[self.rank] or [~numbers[0]]
+
+    def _images(self) -> Iterator[int]:
+        """Numbers of image conversations without end."""
+        count, round_ = len(self.image_costs), 0
+        while count:
+            drawn = np.random.default_rng([self.seed, round_, IMAGES]).permutation(count)
+            yield from (drawn + len(self.costs)).tolist()
+            round_ += 1
+
+    def _images_until(self, steps: int, samples: int) -> int:
+        """Image conversations in so many steps with so many samples."""
+        if self.reference is not None:
+            return steps * self.reference
+        return 0 if self.replay is None else math.floor(samples * self.replay / (1 - self.replay) + 0.5)
 
     def _epoch_sizes(self) -> list[int]:
         """Samples in each epoch: all of them, fewer in a broken last one."""
@@ -199,6 +247,14 @@ class StepCollator:
         self.recipe = recipe
 
     def __call__(self, samples: Sequence[Sample]) -> Step:
+        apart = self.recipe.gradient_projection is not None
+        return Step(
+            micro_batches=self._micro_batches([sample for sample in samples if not (apart and sample.image)]),
+            samples=tuple(sample.without_inputs() for sample in samples if not sample.stand_in),
+            reference=self._micro_batches([sample for sample in samples if apart and sample.image]),
+        )
+
+    def _micro_batches(self, samples: Sequence[Sample]) -> tuple[dict[str, Any], ...]:
         recipe = self.recipe
         groups = cut(
             [sample.tokens for sample in samples],
@@ -207,7 +263,4 @@ class StepCollator:
             most_tokens=recipe.micro_batch_tokens,
         )
         join = pack if recipe.batching == "packed" else collate
-        return Step(
-            micro_batches=tuple(join(self.vlm, [samples[place].inputs for place in group]) for group in groups),
-            samples=tuple(sample.without_inputs() for sample in samples if not sample.stand_in),
-        )
+        return tuple(join(self.vlm, [samples[place].inputs for place in group]) for group in groups)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from workflow_scripts.settings.context import geometry, visual_tokens
+from workflow_scripts.settings.context import geometry, image_tokens, visual_tokens
 from workflow_scripts.vlm.conversation import Turn
 from workflow_scripts.vlm.load import VLM
 
@@ -21,10 +21,12 @@ class CostModel:
     """Costs of samples under one model. `vlm` needs no weights."""
 
     def __init__(self, vlm: VLM) -> None:
+        self.settings = vlm.settings
         text, vision = vlm.config.text_config, vlm.config.vision_config
         cut = geometry(vlm.settings)
         assert cut is not None
         self.patches_a_token = (cut.merge * (cut.pool or 1)) ** 2
+        self.patches_an_image_token = cut.merge**2
         self.frames_together = cut.together
         self.text_layer = _layer(text), text.num_hidden_layers, text.hidden_size
         depth = getattr(vision, "depth", None) or vision.num_hidden_layers
@@ -35,12 +37,21 @@ class CostModel:
     def __call__(self, turns: Sequence[Turn], frames: int, pixels: int) -> float:
         """Cost of a conversation on a clip of `frames` frames, each stored with `pixels` pixels; above 0."""
         seen = self.tokens(frames, pixels)
+        return self._cost(turns, seen, seen * self.patches_a_token, max(1, -(-frames // self.frames_together)))
+
+    def of_image(self, turns: Sequence[Turn], pixels: int) -> float:
+        """Cost of a conversation on a picture of so many pixels; above 0."""
+        seen = image_tokens(self.settings, pixels) or 0
+        return self._cost(turns, seen, seen * self.patches_an_image_token, 1)
+
+    def _cost(self, turns: Sequence[Turn], seen: int, patches: int, cells: int) -> float:
+        """Cost of a conversation with `seen` visual tokens, of patches in so many cells that are attended to apart."""
         said = sum(len(turn.text.encode()) / BYTES_A_TOKEN + TURN_TOKENS for turn in turns)
-        length, patches = seen + said, seen * self.patches_a_token
+        length = seen + said
         linear, layers, width = self.text_layer
         language = layers * length * (linear + width * length)  # half of the square is masked
         linear, layers, width = self.vision_layer
-        in_frame = patches / max(1, -(-frames // self.frames_together))
+        in_frame = patches / cells
         vision = patches * (layers * linear + self.whole_frame_layers * 2 * width * in_frame)
         return float(language + vision)
 

@@ -19,8 +19,9 @@ from workflow_scripts.vlm.load import VLM
 class Sample:
     """One encoded sample. `inputs`: output of `vlm.encode`, without batch dimension; counts are of tokens and frames.
 
-    `budget` is what the allocation gives, `frames` what the clip has: fewer where the whole clip has fewer. A stand-in
-    is computed but supervises nothing. `work`: what the sample gives the model's layers to do.
+    `budget` is what the allocation gives, `frames` what the clip has: fewer where the whole clip has fewer; an image
+    conversation has none of either. A stand-in is computed but supervises nothing. `work`: what the sample gives the
+    model's layers to do.
     """
 
     sample_id: str
@@ -31,10 +32,27 @@ class Sample:
     inputs: dict[str, torch.Tensor]
     stand_in: bool = False
     work: Work | None = None
+    image: bool = False
 
     def without_inputs(self) -> "Sample":
         """The same without its tensors, to be kept."""
         return replace(self, inputs={})
+
+    def standing_in(self) -> "Sample":
+        """The same, to compute but not to learn from."""
+        inputs = {**self.inputs, "labels": torch.full_like(self.inputs["labels"], IGNORED)}
+        return replace(self, inputs=inputs, stand_in=True)
+
+
+def encoded(vlm: VLM, example: Example, sample_id: str, what: str) -> dict[str, torch.Tensor]:
+    """A sample's model inputs, supervised; `what` it is besides its name. InputError where that cannot be."""
+    try:
+        inputs = encode(vlm, example, supervise=True)
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from error
+    if not (inputs["labels"][1:] != IGNORED).any():
+        raise InputError(f"sample {sample_id}: has no supervised token; expected an answer")
+    return inputs
 
 
 class VideoConversations(Dataset[Sample]):
@@ -60,17 +78,11 @@ class VideoConversations(Dataset[Sample]):
     def __getitem__(self, number: int) -> Sample:
         """Sample `number`; `~number` is its stand-in."""
         if number < 0:
-            sample = self[~number]
-            inputs = {**sample.inputs, "labels": torch.full_like(sample.inputs["labels"], IGNORED)}
-            return replace(sample, inputs=inputs, stand_in=True)
+            return self[~number].standing_in()
         sample_id = self.sample_ids[number]
         clip = self.store.clip(self.videos[number], self.budgets[number])
-        try:
-            inputs = encode(self.vlm, Example(turns=self.turns[number], media=clip), supervise=True)
-        except InputError as error:
-            raise InputError(f"sample {sample_id} with {len(clip.frames)} frames: {error}") from error
-        if not (inputs["labels"][1:] != IGNORED).any():
-            raise InputError(f"sample {sample_id}: has no supervised token; expected an answer")
+        example = Example(turns=self.turns[number], media=clip)
+        inputs = encoded(self.vlm, example, sample_id, f"sample {sample_id} with {len(clip.frames)} frames")
         return Sample(
             sample_id=sample_id,
             budget=self.budgets[number],

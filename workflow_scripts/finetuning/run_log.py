@@ -5,12 +5,16 @@ A line a step, with `step` from 1; `loss` is the mean over the step's supervised
 parallel; `tokens` without padding, `padding` what was computed beside them; `flops` operations that the samples need
 (`vlm/flops.py`), `hardware_flops` with those that activation checkpointing repeats; `seconds` of one process, split
 into `data` (waiting for input), `compute` (forward, backward, optimizer) and `other` (checkpoints, logging).
+
+Where a recipe needs image conversations: `image_ids`, `image_tokens` of `tokens`, `reference_tokens` (supervised, but
+not learned from). With gradient projection: `reference_loss`, on these; `inner_product` and `cosine` of the videos'
+gradient with that loss's, and whether it was `projected`.
 """
 
 import json
 import resource
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +58,8 @@ def totals(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     frames: Counter[tuple[int, int]] = Counter()
     for line in lines:
         frames.update(zip(line["budgets"], line["frames"], strict=True))
+    images = [line for line in lines if "image_ids" in line]
+    projected = [line for line in lines if "projected" in line]
     tenth = lines[-max(1, len(lines) // 10) :]
     return {
         "steps": len(lines),
@@ -68,12 +74,34 @@ def totals(lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "samples_by_budget_and_frames": [
             {"budget": budget, "frames": seen, "samples": count} for (budget, seen), count in sorted(frames.items())
         ],
+        **({"images": _images(images)} if images else {}),
+        **({"projection": _projection(projected)} if projected else {}),
         "seconds": {part: round(sum(line["seconds"][part] for line in lines), 3) for part in SECONDS},
         "loss": {
             "first": lines[0]["loss"],
             "last": lines[-1]["loss"],
             "mean_of_last_tenth": sum(line["loss"] for line in tenth) / len(tenth),
         },
+    }
+
+
+def _images(lines: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Image conversations that were computed, how many different ones, and their tokens."""
+    seen = [image for line in lines for image in line["image_ids"]]
+    return {
+        "samples": len(seen),
+        "distinct": len(set(seen)),
+        "tokens": sum(line["image_tokens"] for line in lines),
+    }
+
+
+def _projection(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """In how many steps a component was taken out, and how the two gradients lay to each other."""
+    cosines = [line["cosine"] for line in lines]
+    return {
+        "projected_steps": sum(line["projected"] for line in lines),
+        "mean_cosine": sum(cosines) / len(cosines),
+        "least_cosine": min(cosines),
     }
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from workflow_scripts.content.cache import cached_snapshot
 from workflow_scripts.content.checksums import file_sha256, loaded_files
+from workflow_scripts.curation.images import ImageStore, read_images, store_of
 from workflow_scripts.finetuning.kernels import check_kernels, kernel_packages
 from workflow_scripts.finetuning.samples import quarantined_videos, read_samples, split_quarantined
 from workflow_scripts.frames.store import FrameStore
@@ -68,10 +69,22 @@ class RunSpec(Section):
     manifest: CheckedFile = Field(description="The samples.")
     budgets: CheckedFile = Field(description="The allocation.")
     frames: tuple[StoreFile, ...] = Field(description="The frame store.")
+    images: CheckedFile | None = Field(
+        None, description="Image conversations, with checksums of their pictures. Left out where there are none."
+    )
+    towards: CheckedFile | None = Field(
+        None,
+        description="Specification of the run towards whose weights the base's were moved. Left out where it trained.",
+    )
     samples: int = Field(description="Samples the run learns from.")
     left_out: dict[str, int] = Field(description="Samples left out, by quarantined video.")
     steps: int = Field(description="Optimizer steps.")
     versions: dict[str, str] = Field(description="Versions of the packages that compute.")
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        dumped: dict[str, Any] = dump(self)
+        return {key: value for key, value in dumped.items() if value is not None or key not in ("images", "towards")}
 
 
 def resolve(
@@ -84,11 +97,16 @@ def resolve(
     manifest: Path,
     budgets: Path,
     store: Sequence[Path],
+    images: Path | None = None,
 ) -> RunSpec:
     """The run's specification.
 
-    Raises InputError for missing weights or kernels, and for data that does not fit together.
+    Raises InputError for missing weights or kernels, and for data that does not fit together or the recipe.
     """
+    if recipe.needs_images != (images is not None):
+        raise InputError(
+            f"--images is {images}; expected {'a table' if recipe.needs_images else 'none'} for recipe {recipe.name}"
+        )
     check_kernels(recipe, model)
     weights = find_weights(model)
     samples, left_out = split_quarantined(
@@ -104,6 +122,7 @@ def resolve(
         manifest=CheckedFile(path=str(manifest), sha256=file_sha256(manifest)),
         budgets=CheckedFile(path=str(budgets), sha256=file_sha256(budgets)),
         frames=tuple(_describe_shard(shard) for shard in store),
+        images=None if images is None else _describe_images(images),
         samples=len(samples),
         left_out=left_out,
         steps=optimizer_steps(len(samples), recipe),
@@ -123,7 +142,7 @@ def read_spec(path: Path) -> RunSpec:
 
 def check_unchanged(spec: RunSpec, store: Sequence[Path]) -> None:
     """Raise InputError if what the specification was resolved from is not what is there now."""
-    for file in (spec.manifest, spec.budgets):
+    for file in (spec.manifest, spec.budgets, *([spec.images] if spec.images is not None else [])):
         if file_sha256(Path(file.path)) != file.sha256:
             raise InputError(f"file {file.path} changed since spec.yaml was written; write spec.yaml again")
     if [shard.path for shard in spec.frames] != [str(shard) for shard in store]:
@@ -150,7 +169,7 @@ def find_weights(model: ModelSettings) -> Weights:
     """
     local = Path(model.source)
     if local.is_dir():
-        files = _weight_files(local, f"model {model.name}: folder {local}")
+        files = weight_files(local, f"model {model.name}: folder {local}")
         files += [path.name for path in loaded_files(local) if path.suffix != ".safetensors" and path.name not in files]
         return Weights(commit=None, sha256={name: file_sha256(local / name) for name in files})
     where = f"model {model.name}: source {model.source}"
@@ -166,11 +185,21 @@ def find_weights(model: ModelSettings) -> Weights:
             f"expected it there: snakemake fetch_models, or hf download {model.source}"
             + (f" --revision {model.revision}" if model.revision else "")
         )
-    _weight_files(snapshot, where)
+    weight_files(snapshot, where)
     return Weights(commit=snapshot.name, sha256={})
 
 
-def _weight_files(folder: Path, where: str) -> list[str]:
+def weight_folder(model: ModelSettings) -> Path:
+    """Where the weights lie that `find_weights` finds. Raises InputError as it does."""
+    weights = find_weights(model)
+    if weights.commit is None:
+        return Path(model.source)
+    folder = cached_snapshot(model.source, weights.commit)
+    assert folder is not None
+    return folder
+
+
+def weight_files(folder: Path, where: str) -> list[str]:
     """Names of config.json and the weights in a folder; InputError if one is missing."""
     names = ["config.json"]
     index = folder / "model.safetensors.index.json"
@@ -187,6 +216,15 @@ def _describe_shard(shard: Path) -> StoreFile:
     videos = sorted(FrameStore([shard]).videos)
     digest = hashlib.sha256("\n".join(videos).encode()).hexdigest()
     return StoreFile(path=str(shard), bytes=shard.stat().st_size, videos=len(videos), videos_sha256=digest)
+
+
+def _describe_images(table: Path) -> CheckedFile:
+    stored = ImageStore(store_of(table)).images
+    if lacking := sorted(set(read_images(table)["image_id"]) - stored):
+        raise InputError(
+            f"file {store_of(table)} lacks picture {lacking[0]} ({len(lacking)} such); expected all of {table}"
+        )
+    return CheckedFile(path=str(table), sha256=file_sha256(table))
 
 
 def optimizer_steps(samples: int, recipe: RecipeSettings) -> int:
@@ -210,6 +248,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="curation/manifest.parquet")
     parser.add_argument("--budgets", type=Path, required=True, help="budgets/<allocation>.parquet")
     parser.add_argument("--store", type=Path, nargs="+", required=True, help="frames/shard-*.arrow")
+    parser.add_argument("--images", type=Path, help="curation/images.parquet, for recipes that need it")
     parser.add_argument("--output", type=Path, required=True, help="the run's spec.yaml")
     options: dict[str, Any] = vars(parser.parse_args(arguments))
     output = options.pop("output")

@@ -26,6 +26,7 @@ import transformers
 from workflow_scripts.finetuning import checkpoints, finished, slurm
 from workflow_scripts.finetuning.checkpoints import DiskFullError
 from workflow_scripts.finetuning.dataset import VideoConversations
+from workflow_scripts.finetuning.images import ImageConversations, Samples
 from workflow_scripts.finetuning.lease import Lease, held
 from workflow_scripts.finetuning.parameters import count_trainable
 from workflow_scripts.finetuning.publish import publish
@@ -133,7 +134,8 @@ def _train(
     )
     view = asdict(spec.recipe.view)
     reader = load(spec.model, **view, with_model=False)
-    dataset = VideoConversations(samples, clips, reader)
+    images = ImageConversations(Path(spec.images.path), reader) if spec.images is not None else None
+    dataset = Samples(VideoConversations(samples, clips, reader), images)
     dataset.check_longest()
 
     vlm = load(spec.model, dtype=training_dtype(spec), attention=spec.recipe.attention, **view)

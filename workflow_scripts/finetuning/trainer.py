@@ -19,13 +19,14 @@ from torch.utils.data import DataLoader
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from workflow_scripts.finetuning import checkpoints
-from workflow_scripts.finetuning.batching import Step, StepCollator, StepSampler
+from workflow_scripts.finetuning.batching import Step, StepCollator, StepSampler, supervised
 from workflow_scripts.finetuning.cost import CostModel
-from workflow_scripts.finetuning.dataset import VideoConversations
+from workflow_scripts.finetuning.images import Samples
 from workflow_scripts.finetuning.kernels import LIGER, check_kernels
 from workflow_scripts.finetuning.lease import Lease
 from workflow_scripts.finetuning.parallel import deepspeed_config
 from workflow_scripts.finetuning.parameters import optimizer_groups
+from workflow_scripts.finetuning.projection import Alignment, take_out
 from workflow_scripts.finetuning.run_log import RunLog
 from workflow_scripts.finetuning.spec import RunSpec
 from workflow_scripts.finetuning.stopping import STOP_SIGNALS, StopRequest, TimeLimit
@@ -93,7 +94,7 @@ class VideoTrainer(Trainer):
         spec: RunSpec,
         model: nn.Module,
         part_of: Mapping[str, str],
-        dataset: VideoConversations,
+        dataset: Samples,
         log: RunLog,
         arguments: TrainingArguments,
         callbacks: Sequence[TrainerCallback] = (),
@@ -112,14 +113,18 @@ class VideoTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         dataset = self.train_dataset
-        assert isinstance(dataset, VideoConversations)
+        assert isinstance(dataset, Samples)
+        videos, images = dataset.costs(CostModel(dataset.vlm))
         sampler = StepSampler(
-            dataset.costs(CostModel(dataset.vlm)),
+            videos,
             batch_size=self.spec.recipe.batch_size,
             epochs=self.spec.recipe.epochs,
             seed=self.spec.seed,
             rank=self.args.process_index,
             processes=self.args.world_size,
+            image_costs=images,
+            replay=self.spec.recipe.replay,
+            reference=self.spec.recipe.gradient_projection,
         )
         return DataLoader(
             dataset,
@@ -153,10 +158,11 @@ class VideoTrainer(Trainer):
         if self.accelerator.distributed_type == DistributedType.DEEPSPEED and self.args.world_size > 1:
             step = step.padded(max(gather_object([len(step.micro_batches)])))
         flops = sum((self.flops(sample.work) for sample in step.samples if sample.work), Flops())
+        videos = [sample for sample in step.samples if not sample.image]
         mine: dict[str, Any] = {
-            "sample_ids": [sample.sample_id for sample in step.samples],
-            "budgets": [sample.budget for sample in step.samples],
-            "frames": [sample.frames for sample in step.samples],
+            "sample_ids": [sample.sample_id for sample in videos],
+            "budgets": [sample.budget for sample in videos],
+            "frames": [sample.frames for sample in videos],
             "tokens": sum(sample.tokens for sample in step.samples),
             "padding": step.computed_tokens - sum(sample.tokens for sample in step.samples),
             "supervised_tokens": step.supervised_tokens,
@@ -166,6 +172,13 @@ class VideoTrainer(Trainer):
             "flops": flops.total,
             "hardware_flops": flops.hardware,
         }
+        if self.spec.recipe.needs_images:
+            images = [sample for sample in step.samples if sample.image]
+            mine |= {
+                "image_ids": [sample.sample_id for sample in images],
+                "image_tokens": sum(sample.tokens for sample in images),
+                "reference_tokens": supervised(step.reference),
+            }
         shares = gather_object([mine]) if self.args.world_size > 1 else [mine]
         # concatenates the lists and adds the numbers
         self.line = {name: sum((share[name] for share in shares[1:]), shares[0][name]) for name in mine}
@@ -174,25 +187,73 @@ class VideoTrainer(Trainer):
     def training_step(
         self, model: nn.Module, inputs: Any, num_items_in_batch: torch.Tensor | int | None = None
     ) -> torch.Tensor:
-        """Forward and backward over the micro-batches of a step (`inputs`, a Step); returns its loss, a scalar."""
+        """Forward and backward over the micro-batches of a step (`inputs`, a Step); returns its loss, a scalar.
+
+        Leaves the step's gradient, averaged over processes, and projected where the recipe says so.
+        """
         began = time.perf_counter()
-        batches = inputs.micro_batches
+        reference, held = self._reference_gradient(model, inputs)
+        loss = self._backward(model, inputs.micro_batches, num_items_in_batch)
+        value = self._mean(loss)
+        self._require_finite(loss=value)
+        self.line |= {
+            "loss": value,
+            "rates": {group["part"]: group["lr"] for group in self.optimizer.param_groups},
+        }
+        if held is not None:
+            found = self._project(model, held)
+            self._require_finite(reference_loss=reference, inner_product_with_images=found.inner)
+            self.line |= {
+                "reference_loss": reference,
+                "inner_product": found.inner,
+                "cosine": found.cosine,
+                "projected": found.projected,
+            }
+        self.backward_ended = time.perf_counter()
+        self.seconds["compute"] = self.backward_ended - began
+        return loss
+
+    def _backward(
+        self, model: nn.Module, batches: Sequence[dict[str, Any]], tokens: torch.Tensor | int | None
+    ) -> torch.Tensor:
+        """Add up the gradient of the mean loss over `tokens` in `batches`, over all processes; returns the loss."""
         loss = torch.zeros((), device=self.args.device)
         for number, batch in enumerate(batches, start=1):
             last = number == len(batches)
             self.accelerator.gradient_state._set_sync_gradients(last)
             local = not last and self.accelerator.distributed_type != DistributedType.DEEPSPEED
             with self.accelerator.no_sync(model) if local else nullcontext():
-                loss += super().training_step(model, batch, num_items_in_batch)
-        value = self.accelerator.gather(loss.reshape(1)).mean().item()
-        self._require_finite(loss=value)
-        self.line |= {
-            "loss": value,
-            "rates": {group["part"]: group["lr"] for group in self.optimizer.param_groups},
-        }
-        self.backward_ended = time.perf_counter()
-        self.seconds["compute"] = self.backward_ended - began
+                loss += super().training_step(model, batch, tokens)
         return loss
+
+    def _mean(self, value: torch.Tensor) -> float:
+        """Over processes."""
+        mean: float = self.accelerator.gather(value.reshape(1)).mean().item()
+        return mean
+
+    def _reference_gradient(
+        self, model: nn.Module, step: Step
+    ) -> tuple[float, list[torch.Tensor | None]] | tuple[float, None]:
+        """Loss and gradient of the step's reference, and no gradient left behind; None without a reference."""
+        if not step.reference:
+            return 0.0, None
+        tokens = torch.tensor(float(self.line["reference_tokens"]), device=self.args.device)
+        loss = self._mean(self._backward(model, step.reference, tokens))
+        held = [parameter.grad for parameter in self._trained(model)]
+        model.zero_grad(set_to_none=True)
+        return loss, held
+
+    def _project(self, model: nn.Module, reference: Sequence[torch.Tensor | None]) -> Alignment:
+        """Take what conflicts with the reference out of the gradient. All processes go by the same products."""
+        for parameter, held in zip(self._trained(model), reference, strict=True):
+            if parameter.grad is None and held is not None:
+                parameter.grad = torch.zeros_like(held)
+        gradients = [parameter.grad for parameter in self._trained(model)]
+        return take_out(gradients, reference, lambda sums: self.accelerator.reduce(sums, "mean"))
+
+    @staticmethod
+    def _trained(model: nn.Module) -> list[nn.Parameter]:
+        return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
     def compute_loss(
         self,

@@ -10,10 +10,14 @@ from collections.abc import Mapping, Sequence
 from .experiments import ExperimentSettings
 from .families import FAMILIES
 from .models import ModelSettings
-from .recipes import RecipeSettings
+from .recipes import MITIGATIONS, RecipeSettings
 
-VARIED = {"confounders": ("temporal_positions", "total_pixels")}
-"""By figure, the settings in which the variants of its recipe differ."""
+VARIED = {
+    "confounders": ("temporal_positions", "total_pixels"),
+    "trade_off": ("learning_rates", *MITIGATIONS),
+}
+"""By figure, the settings in which the variants of its recipe differ; learning rates only by what is frozen."""
+ALWAYS_VARIED = {"confounders"}
 SEEN = ("min_pixels", "max_pixels", "video_max_pixels", "video_pool_stride", "precision")
 """Settings that models of one family share within a figure."""
 
@@ -26,10 +30,20 @@ def mixed(
     shown = [models[name] for name in experiment.models if name in models]
     faults = _models(key, shown)
     if experiment.figure not in VARIED:
-        if experiment.variants:
-            faults.append(f"{key}.variants is {_list(experiment.variants)}; the figure has no axis for it, list none")
+        for field in ("variants", "variant_allocations"):
+            if listed := getattr(experiment, field):
+                faults.append(f"{key}.{field} is {_list(listed)}; the figure has no axis for it, list none")
         return faults
     axis = VARIED[experiment.figure]
+    if other := [name for name in experiment.variant_allocations if name not in experiment.allocations]:
+        faults.append(f"{key}.variant_allocations names {_list(other)}; expected some of its allocations")
+    known = [recipes[name] for name in experiment.recipes if name in recipes]
+    faults += _variants(key, known, axis) + _without_effect(key, known, shown) + _thawed(key, known)
+    faults += _without_end(key, known)
+    if experiment.figure not in ALWAYS_VARIED:
+        return faults
+    if experiment.variant_allocations:
+        faults.append(f"{key}.variant_allocations is {_list(experiment.variant_allocations)}; expected none")
     if not experiment.variants:
         faults.append(f"{key}.variants is empty; expected recipes that differ from {experiment.recipe} in {_or(axis)}")
     if len(experiment.models) > 1:
@@ -38,8 +52,31 @@ def mixed(
         faults.append(f"{key}.allocations names {_list(hybrid)}; its axis is of uniform allocations, list those")
     if len(experiment.suites) < 2:
         faults.append(f"{key}.suites is {_list(experiment.suites)}; expected image and video")
-    known = [recipes[name] for name in experiment.recipes if name in recipes]
-    return faults + _variants(key, known, axis) + _without_effect(key, known, shown)
+    return faults
+
+
+def _thawed(key: str, recipes: Sequence[RecipeSettings]) -> list[str]:
+    """Recipes whose rates differ from the first's otherwise than by freezing."""
+    faults = []
+    for recipe in recipes[1:]:
+        first = recipes[0].learning_rates.model_dump()
+        for part, rate in recipe.learning_rates.model_dump().items():
+            if rate not in (0, first[part]):
+                faults.append(
+                    f"{key}.variants: recipes.{recipe.name}.learning_rates.{part} is {rate:g}; expected "
+                    f"{first[part]:g}, as recipes.{recipes[0].name} has it, or 0"
+                )
+    return faults
+
+
+def _without_end(key: str, recipes: Sequence[RecipeSettings]) -> list[str]:
+    """Interpolations towards a recipe that the figure does not show."""
+    names = [recipe.name for recipe in recipes]
+    return [
+        f"{key}.variants: recipes.{recipe.name} interpolates towards {recipe.like}; expected that recipe in it too"
+        for recipe in recipes
+        if recipe.interpolation is not None and recipe.like not in names
+    ]
 
 
 def _models(key: str, models: Sequence[ModelSettings]) -> list[str]:

@@ -28,7 +28,7 @@ NONE = "-"
 def rows(study: StudySettings, results: Path) -> list[dict[str, Any]]:
     """A row a run: what it asks for, and under `measured` what its summary says, or None."""
     found = []
-    for each in plan.runs(study):
+    for each in plan.made(study):
         asked = demand.training(study, study.models[each.model], study.recipes[each.recipe], each.allocation)
         file = results / "finetuning" / each.path / "summary.json"
         measured = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None

@@ -56,6 +56,21 @@ def visual_tokens(model: ModelSettings, frames: int, stored_pixels: int, total_p
     return -(-frames // cut.together) * (pixels // cut.side**2)
 
 
+def image_tokens(model: ModelSettings, pixels: int) -> int | None:
+    """About how many visual tokens a picture of so many pixels has; None where not known yet.
+
+    The Qwen families keep a picture's size between min_pixels and max_pixels. LLaVA-NeXT-Video cuts it into tiles of
+    the tower's size, as many as max_pixels hold, and adds the whole picture as one; LLaVA-1.5 has that one alone.
+    """
+    cut = geometry(model)
+    if cut is None:
+        return None
+    if cut.grid:
+        tiles = model.max_pixels // (cut.grid * cut.side) ** 2
+        return cut.grid**2 * (tiles + 1 if tiles > 1 else 1)
+    return max(1, min(max(pixels, model.min_pixels or 0), model.max_pixels) // cut.side**2)
+
+
 def overflow(
     key: str, model: ModelSettings, frames: int, stored_pixels: int, total_pixels: int | None = None
 ) -> list[str]:

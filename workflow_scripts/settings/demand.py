@@ -13,6 +13,9 @@ Hours: 6 operations a parameter and token, 8 with activation checkpointing, lang
 tenth more for attention, at `OPERATIONS_A_SECOND` a GPU. The time limit is twice that and half an hour; a run that
 needs longer goes on in the next job.
 
+Replay adds image conversations on a picture of the model's max_pixels each; gradient projection too, and a copy of the
+gradients in float32. An interpolation reads two models and writes one, at `INTERPOLATED` bytes a second, without a GPU.
+
 Memory of a machine: each process's own, the weights while they are read and written, and the batches that the loaders
 hold: a frame is kept as float32, so 64 frames cost eight times what 8 do. What is offloaded takes `OFFLOADED` bytes a
 parameter that is trained, over all machines. That the optimizer then steps on the CPU is not in the hours.
@@ -23,7 +26,7 @@ Each of these can be set by hand, rule by rule: `--set-resources train:mem_mb=20
 import math
 from dataclasses import dataclass
 
-from .context import frame_pixels, geometry, visual_tokens
+from .context import frame_pixels, geometry, image_tokens, visual_tokens
 from .families import FAMILIES
 from .models import ModelSettings
 from .recipes import RecipeSettings
@@ -50,6 +53,7 @@ GRADIENT_BYTES = 28.0
 """Of a trained parameter, beside its weight: a copy to go back to, and up to six vectors of the kind of a gradient."""
 LOADED_STEPS = 5
 """Encoded steps that a process and its two loaders hold: one at work, and for each loader one ready, one being made."""
+INTERPOLATED = 100e6
 MOST_GPUS = 1024
 CHECKPOINTS = 3  # two kept, one being written
 
@@ -82,6 +86,8 @@ def frames(study: StudySettings, allocation: str) -> tuple[float, int]:
 
 def training(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, allocation: str) -> Demand:
     """What a run of this model, recipe and allocation asks for."""
+    if recipe.interpolation is not None:
+        return _interpolation(model, recipe)
     expected, most = frames(study, allocation)
     count, machines = gpus(study, model, recipe), nodes(study, model, recipe)
     hours = training_hours(study, model, recipe, expected)
@@ -102,6 +108,23 @@ def training(study: StudySettings, model: ModelSettings, recipe: RecipeSettings,
     )
 
 
+def _interpolation(model: ModelSettings, recipe: RecipeSettings) -> Demand:
+    """What it takes to write weights between two models' weights."""
+    written = (2.0 if model.precision == "bfloat16" else 4.0) * model.size_b * 1e9
+    hours = 3 * written / INTERPOLATED / 3600
+    return Demand(
+        gpus=0,
+        nodes=1,
+        tokens=None,
+        gpu_bytes=0.0,
+        host_mb=HOST_MB,
+        hours=hours,
+        minutes=round(30 + 2 * 60 * hours),
+        checkpoint_bytes=0.0,
+        result_bytes=written * (1 if recipe.method == "full" else 1 + ADAPTERS),
+    )
+
+
 def gpu_bytes(
     study: StudySettings, model: ModelSettings, recipe: RecipeSettings, most_frames: int, count: int
 ) -> float:
@@ -110,7 +133,8 @@ def gpu_bytes(
     trained = parameters if recipe.method == "full" else parameters * ADAPTERS
     count = max(count, 1)
     if recipe.deepspeed is None:
-        states = 16 * trained + (0 if recipe.method == "full" else 2 * parameters)
+        states = (16 if recipe.gradient_projection is None else 20) * trained
+        states += 0 if recipe.method == "full" else 2 * parameters
     else:
         weights = 0.0 if recipe.offload == "parameters" else 2 * parameters
         moving = 16 if recipe.offload == "none" else 4 if recipe.deepspeed == "zero2" else 0
@@ -185,7 +209,8 @@ def host_mb(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, 
     stored = study.frames.max_pixels
     most = min(model.video_max_pixels, stored)
     pixels = frame_pixels(cut, model, most_frames, stored, recipe.total_pixels) if cut else most
-    step = recipe.batch_size / machines * most_frames * pixels * 3 * 4 / 1e6
+    seen = recipe.batch_size * (most_frames * pixels + images_a_video(recipe) * model.max_pixels)
+    step = seen / machines * 3 * 4 / 1e6
     here = processes // machines
     trained = model.size_b * (1 if recipe.method == "full" else ADAPTERS)
     offloaded = 0.0 if recipe.offload == "none" else OFFLOADED * trained
@@ -202,6 +227,8 @@ def memory_mb(model: ModelSettings) -> int:
 def training_hours(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, frames: float) -> float:
     """Hours of a training run on its GPUs; without GPUs as on one."""
     work = _sample_work(study, model, recipe.total_pixels, round(frames))
+    if images := images_a_video(recipe):
+        work += images * _work(model, image_tokens(model, model.max_pixels) or 0, pooled=False)
     each = (8 if recipe.activation_checkpointing else 6) * 1.1 * work * 1e9
     samples = study.curation.videos * recipe.epochs
     return each * samples / OPERATIONS_A_SECOND / 3600 / max(gpus(study, model, recipe), 1)
@@ -209,11 +236,22 @@ def training_hours(study: StudySettings, model: ModelSettings, recipe: RecipeSet
 
 def _sample_work(study: StudySettings, model: ModelSettings, total_pixels: int | None, frames: int) -> float:
     """Parameters times the tokens that pass them, in 10^9, of a conversation about a clip of `frames` frames."""
-    seen = visual_tokens(model, frames, study.frames.max_pixels, total_pixels) or 0
+    return _work(model, visual_tokens(model, frames, study.frames.max_pixels, total_pixels) or 0)
+
+
+def _work(model: ModelSettings, seen: int, pooled: bool = True) -> float:
+    """The same of a conversation with so many visual tokens, each of which pooling may make of several."""
     vision = FAMILIES[model.family].vision_b if model.size_b > 1 else 0.0
     cut = geometry(model)
-    patches = seen * (cut.merge * cut.pool) ** 2 if cut else 0
+    patches = seen * (cut.merge * (cut.pool if pooled else 1)) ** 2 if cut else 0
     return (model.size_b - vision) * (seen + TEXT_TOKENS) + vision * patches
+
+
+def images_a_video(recipe: RecipeSettings) -> float:
+    """Image conversations that a recipe computes for each video, on average."""
+    if recipe.gradient_projection is not None:
+        return recipe.gradient_projection / recipe.batch_size
+    return 0.0 if recipe.replay is None else recipe.replay / (1 - recipe.replay)
 
 
 def training_minutes(study: StudySettings, model: ModelSettings, recipe: RecipeSettings, allocation: str) -> int:

@@ -41,7 +41,10 @@ class ExperimentSettings(Section):
     variants: tuple[str, ...] = Field(
         (),
         description="Further recipes, by name, that differ from it in what the figure compares: for confounders "
-        "temporal_positions and total_pixels.",
+        "temporal_positions and total_pixels, for trade_off replay, gradient_projection, interpolation, frozen parts.",
+    )
+    variant_allocations: tuple[str, ...] = Field(
+        (), description="Which of the allocations the variants have too. Empty: all."
     )
     models: tuple[str, ...] = Field(min_length=1, description="Models, by name.")
     allocations: tuple[str, ...] = Field(
@@ -62,7 +65,11 @@ class ExperimentSettings(Section):
         """The recipe, then its variants."""
         return (self.recipe, *self.variants)
 
-    @field_validator("variants", "models", "allocations", "seeds", "suites", "eval_frames")
+    def allocations_of(self, recipe: str) -> tuple[str, ...]:
+        """The allocations that a recipe's runs have."""
+        return self.allocations if recipe == self.recipe or not self.variant_allocations else self.variant_allocations
+
+    @field_validator("variants", "variant_allocations", "models", "allocations", "seeds", "suites", "eval_frames")
     @classmethod
     def _distinct(cls, values: tuple[object, ...]) -> tuple[object, ...]:
         twice = [value for value in dict.fromkeys(values) if values.count(value) > 1]

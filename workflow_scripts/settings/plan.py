@@ -1,6 +1,6 @@
 """What a study consists of: the runs and evaluations behind each figure, each listed once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .experiments import UNSCORED
 from .models import ModelSettings
@@ -58,10 +58,20 @@ def runs(study: StudySettings, figure: str | None = None) -> list[Run]:
         if figure in (None, experiment.figure)
         for recipe in experiment.recipes
         for model in experiment.models
-        for allocation in experiment.allocations
+        for allocation in experiment.allocations_of(recipe)
         for seed in experiment.seeds
     ]
     return list(dict.fromkeys(found))
+
+
+def made(study: StudySettings) -> list[Run]:
+    """Runs of all experiments, and those whose weights an interpolation starts from."""
+    ends = [
+        replace(run, recipe=like)
+        for run in runs(study)
+        if (recipe := study.recipes[run.recipe]).interpolation is not None and (like := recipe.like) is not None
+    ]
+    return list(dict.fromkeys([*runs(study), *ends]))
 
 
 def evaluations(study: StudySettings, figure: str | None = None) -> list[str]:

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from .section import Name, Section
 
 TemporalPositions = Literal["real_time", "integer_rate", "constant"]
 Batching = Literal["packed", "bucketed", "padded"]
 Attention = Literal["sdpa", "flash_attention_2"]
+MITIGATIONS = ("replay", "gradient_projection", "interpolation")
+"""Settings that are there to keep what Video-SFT costs on images; freezing a part is one too, by its rate."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,33 @@ class RecipeSettings(Section):
         (), description="Percentages of the steps after which weights are kept under snapshots/."
     )
 
+    replay: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Share of each optimizer step's samples that are image conversations, added to its batch_size "
+        "videos: videos, their order and the number of steps stay. null: none.",
+    )
+    gradient_projection: int | None = Field(
+        None,
+        ge=1,
+        description="Image conversations whose mean gradient each optimizer step compares the videos' with; where "
+        "their inner product is negative, the component along it is taken out (A-GEM, arXiv 1812.00420). "
+        "null: not done.",
+    )
+    interpolation: float | None = Field(
+        None,
+        gt=0,
+        lt=1,
+        description="Nothing is trained: the weights lie so far on the way from the base to a run of the recipe that "
+        "this one is like, which differs from it in nothing else. null: trained.",
+    )
+
+    @property
+    def needs_images(self) -> bool:
+        """Whether its runs learn from image conversations, or are held against them."""
+        return self.interpolation is None and (self.replay is not None or self.gradient_projection is not None)
+
     @property
     def view(self) -> View:
         """How its runs, and the base models beside them, are shown videos."""
@@ -139,7 +168,26 @@ class RecipeSettings(Section):
         rates = self.learning_rates
         if not (rates.vision_tower or rates.projector or rates.language_model):
             raise ValueError("learning_rates are all 0; expected at least one part that trains")
+        if self.gradient_projection is not None and self.deepspeed is not None:
+            raise ValueError(
+                f"gradient_projection is {self.gradient_projection}, and deepspeed {self.deepspeed}; expected "
+                "deepspeed: null, since DeepSpeed steps within its backward pass, before gradients can be changed"
+            )
+        if self.gradient_projection is not None and self.replay is not None:
+            raise ValueError(
+                f"gradient_projection is {self.gradient_projection}, and replay {self.replay:g}; expected one of them"
+            )
+        if self.interpolation is not None and self.like is None:
+            raise ValueError(
+                f"interpolation is {self.interpolation:g}, and like null; expected the recipe whose runs it starts from"
+            )
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_done(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Mitigations that a recipe does without are left out, so that its specifications read as ever."""
+        dumped: dict[str, Any] = dump(self)
+        return {key: value for key, value in dumped.items() if value is not None or key not in MITIGATIONS}
 
 
 def filled(recipes: Any) -> Any:

@@ -146,6 +146,7 @@ def _cross_check(study: StudySettings) -> list[str]:
                 )
     hybrids = study.budgets.hybrids
     faults += _sources(study)
+    faults += _mitigations(study)
     seen: set[str] = set()
     for experiment in study.experiments:
         key = f"experiments[{experiment.figure}]"
@@ -222,6 +223,33 @@ def _unmeasurable(study: StudySettings, experiment: ExperimentSettings) -> list[
             f"images.conversations is {study.images.conversations}; expected at least {wanted}, as many as "
             "theory.images and theory.step_images ask for"
         )
+    return faults
+
+
+def _mitigations(study: StudySettings) -> list[str]:
+    """The faults of recipes that need image conversations, or lie between a base and another recipe's runs."""
+    faults = []
+    for recipe in study.recipes.values():
+        key, images = f"recipes.{recipe.name}", study.images
+        if recipe.needs_images:
+            said = (
+                f"replay is {recipe.replay:g}" if recipe.replay else f"gradient_projection {recipe.gradient_projection}"
+            )
+            least = recipe.gradient_projection or 1
+            if images is None:
+                faults.append(f"{key}.{said}, and images null; expected where image conversations come from")
+            elif images.conversations < least:
+                faults.append(
+                    f"{key}.{said}, and images.conversations {images.conversations}; expected at least {least}"
+                )
+        if recipe.interpolation is not None and recipe.like in study.recipes:
+            end = study.recipes[recipe.like]
+            faults += [
+                f"{key}.{field} is {getattr(recipe, field)}, and recipes.{end.name} has {getattr(end, field)}; "
+                "expected the same, since interpolation trains nothing"
+                for field in RecipeSettings.model_fields
+                if field not in ("name", "like", "interpolation") and getattr(recipe, field) != getattr(end, field)
+            ]
     return faults
 
 

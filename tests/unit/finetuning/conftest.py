@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from workflow_scripts.curation.images import SCHEMA as IMAGES
+from workflow_scripts.curation.images import STORE
 from workflow_scripts.finetuning import spec as spec_rule
 from workflow_scripts.frames.store import SCHEMA
 from workflow_scripts.miniature.architectures import build
@@ -59,7 +61,10 @@ def write_shard(path: Path, videos: dict[str, str], quarantined: Sequence[str], 
 
 @dataclass(frozen=True)
 class World:
-    """A base model, a manifest of 22 samples, budgets of 2, 4 and 64 frames, and a store of clips of 16 frames."""
+    """A base model, a manifest of 22 samples, budgets of 2, 4 and 64 frames, and a store of clips of 16 frames.
+
+    Beside them 7 image conversations; the specification of a recipe that needs some names them.
+    """
 
     folder: Path
     model: dict[str, Any]
@@ -68,6 +73,7 @@ class World:
     store: Path
     quarantined_sample: str
     samples: int
+    images: Path
 
     def recipe(self, **changes: Any) -> dict[str, Any]:
         rates = {"vision_tower": 1e-4, "projector": 1e-3, "language_model": 1e-3}
@@ -93,6 +99,8 @@ class World:
         arguments = ["--study", "test", "--recipe", json.dumps(self.recipe(**changes))]
         arguments += ["--model", json.dumps(model or self.model), "--allocation", "mixed", "--seed", str(seed)]
         arguments += ["--manifest", str(self.manifest), "--budgets", str(self.budgets), "--store", str(self.store)]
+        if changes.keys() & {"replay", "gradient_projection"}:
+            arguments += ["--images", str(self.images)]
         spec_rule.main([*arguments, "--output", str(output / "spec.yaml")])
         return output / "spec.yaml"
 
@@ -100,6 +108,24 @@ class World:
         """Arguments of the rule `train`."""
         files = ["--spec", str(spec), "--store", str(self.store), "--checkpoints", str(checkpoints)]
         return [*files, "--threads", "1", "--output", str(output), *more]
+
+
+def write_images(folder: Path, colors: Sequence[str]) -> Path:
+    """A table of image conversations and its store: `still/<number>`, the question which colour the picture is."""
+    rows = list[dict[str, Any]]()
+    ids = [f"still/{number}" for number in range(len(colors))]
+    with (
+        pa.OSFile(str(folder / "images.arrow"), "wb") as file,
+        pa.ipc.new_file(file, STORE, metadata={"images": json.dumps(ids)}) as writer,
+    ):
+        for number, (image_id, color) in enumerate(zip(ids, colors, strict=True)):
+            picture = {"image_id": image_id, "bytes": jpeg(color)}
+            writer.write_batch(pa.RecordBatch.from_pylist([picture], schema=STORE))
+            turns = [{"from": "human", "value": "Which color is it?"}, {"from": "gpt", "value": f"{color}."}]
+            facts = {"image": f"data/0.parquet#{number}", "source": "still", "width": 64, "height": 64, "sha256": ""}
+            rows.append({"image_id": image_id, "conversations": turns, **facts})
+    pq.write_table(pa.Table.from_pylist(rows, schema=IMAGES), folder / "images.parquet")
+    return folder / "images.parquet"
 
 
 def write_manifest(path: Path, rows: Sequence[dict[str, Any]]) -> None:
@@ -164,6 +190,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> World:
         store=folder / "frames" / "shard-0.arrow",
         quarantined_sample="plain/21",
         samples=21,
+        images=write_images(folder, (names * 2)[:7]),
     )
 
 
