@@ -77,6 +77,7 @@ adopt: setup
 # In a copy of the repository in a temporary folder, an hour on two cores; its counts are printed and compared.
 campaign: setup
 	$(BIN)/python -m tests.campaign.kills --kills $(KILLS)
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/campaign
 
 benchmark: setup
 	for script in $(filter-out benchmarks/harness.py,$(wildcard benchmarks/*.py)); do $(BIN)/python $$script --quick || exit 1; done
