@@ -25,10 +25,12 @@ from workflow_scripts.miniature.architectures import build
 from workflow_scripts.settings import InputError, ModelSettings, RecipeSettings, TheorySettings, to_json
 from workflow_scripts.settings.files import write_parquet
 from workflow_scripts.theory.curvature import Weights
-from workflow_scripts.theory.gradients import adamw_update
+from workflow_scripts.theory.gradients import Accumulated, adamw_update, streaming
 from workflow_scripts.theory.projection import sketch_bound
 from workflow_scripts.vlm.encode import IGNORED, collate
+from workflow_scripts.vlm.load import load
 from workflow_scripts.vlm.loss import token_loss
+from workflow_scripts.vlm.trainable import prepare
 
 BUDGETS = [2, 4, 8]
 WORDS = ("red", "green", "blue", "white")
@@ -297,6 +299,31 @@ def test_adapters_are_measured_alone(world: World) -> None:
         adapted, recipe, THEORY, BUDGETS, world.videos, world.images, {f"v{number}": 2 for number in range(16)}
     )
     assert float(torch.stack(vectors.values).norm()) > 0
+
+
+def test_a_trained_adapter_is_measured_beside_its_base(world: World, tmp_path: Path) -> None:
+    """Of a new adapter one factor is 0 and the other gets no gradient; of a trained one both do."""
+    rates = {"vision_tower": 0.0, "projector": 0.0, "language_model": 1e-3}
+    recipe = RecipeSettings.model_validate(RECIPE.model_dump() | {"method": "lora", "learning_rates": rates})
+    wrapped, _ = prepare(load(world.model), recipe)
+    torch.manual_seed(0)
+    for name, parameter in wrapped.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.02)
+    wrapped.save_pretrained(str(tmp_path))  # type: ignore[operator]
+    tuned = load_measured(world.model, recipe, device="cpu", seed=0, adapter=tmp_path, exact_steps=False)
+    images = [world.images.inputs(tuned.vlm, place) for place in range(2)]
+    for adapted, moves in ((tuned, True), (world.measured(recipe), False)):
+        norms: dict[str, float] = {}
+        total = Accumulated(adapted.named)
+        with streaming(adapted.named, total.take):
+            token_loss(adapted.vlm.model, collate(adapted.vlm, images), 1.0).backward()
+        for name, value in total.values.items():
+            factor = "A" if "lora_A" in name else "B"
+            norms[factor] = norms.get(factor, 0.0) + float(value.norm())
+        assert norms["B"] > 0
+        assert (norms["A"] > 0) == moves
+    assert {name for name, _ in tuned.named} == {name for name, _ in adapted.named}
 
 
 def test_too_few_samples_are_refused(world: World, measured: Measured) -> None:
