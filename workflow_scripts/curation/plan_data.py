@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,21 +51,26 @@ def plan(study: StudySettings, pins: pinning.Pins, hub: Hub) -> list[Line]:
     images = pinning.images(study)
     if study.images is not None and images is not None:
         found.append(_images(study.images, images, pins, hub))
+    boxes = pinning.boxes(study)
     for entry in pinning.repositories(study):
         if entry.kind == "datasets" and entry not in (videos, images):
-            listing, note = _listing(hub, entry, pins)
+            listing, note = _listing(hub, entry, pins, (study.attention.pattern,) if entry == boxes else ("*",))
             size = None if listing is None else sum(file.size for file in listing.values())
             number = None if listing is None else len(listing)
-            found.append(Line(f"benchmark {entry.name}", number, size, size, None, note))
+            what = "questions with boxes" if entry == boxes else f"benchmark {entry.name}"
+            found.append(Line(what, number, size, size, None, note))
     return found
 
 
-def _listing(hub: Hub, repository: pinning.Repository, pins: pinning.Pins) -> tuple[dict[str, RemoteFile] | None, str]:
+def _listing(
+    hub: Hub, repository: pinning.Repository, pins: pinning.Pins, patterns: Sequence[str] = ("*",)
+) -> tuple[dict[str, RemoteFile] | None, str]:
+    """The files of a repository that match one of the patterns, or all; and a note on its commit."""
     revision = pinning.commit(repository, pins)
     if revision is None:
         return None, "estimate: not pinned" if repository.kind == "models" else "not pinned"
     try:
-        return hub.files(repository.type, repository.name, revision), f"at {revision[:12]}"
+        return hub.files(repository.type, repository.name, revision, patterns), f"at {revision[:12]}"
     except InputError as error:
         return None, f"not asked: {error}"
 

@@ -12,6 +12,7 @@ import yaml
 from tests.commands import Finished, run
 from tests.hub_server import COMMIT, FakeHub, serve
 from workflow_scripts.analysis import fetch_boxes
+from workflow_scripts.curation import plan_data
 from workflow_scripts.hub import pins
 from workflow_scripts.hub.pins import Pin, Pins
 from workflow_scripts.settings import StudySettings, load_study, to_json
@@ -56,3 +57,13 @@ def test_what_cannot_be_fetched_is_refused(hub: FakeHub, tmp_path: Path) -> None
     without = tuple(one for one in settings.experiments if one.figure != "attention")
     done = call(settings.model_copy(update={"experiments": without}), tmp_path)
     assert "attention is not among the experiments" in done.stderr
+
+
+def test_the_plan_counts_the_files_of_the_pattern(hub: FakeHub, tmp_path: Path) -> None:
+    held = Pins(datasets={"o/boxes": Pin(revision=COMMIT)})
+    [line] = [
+        one
+        for one in plan_data.plan(study(hub, tmp_path), held, plan_data.Hub(hub.endpoint))
+        if one.what == "questions with boxes"
+    ]
+    assert (line.files, line.network) == (1, 1000)
