@@ -74,7 +74,8 @@ def _audit(path: Path, options: argparse.Namespace) -> int:
     except InputError as error:
         print(f"settings were not compared with the configuration: {error}")
     mixed = check_versions(lineage)
-    print(f"{path}: {found.path} of study {record.study}, in {records.folder}")
+    where = "" if Path(records.root).resolve() == records.folder.resolve() else f", in {records.folder}"
+    print(f"{path}: {found.path} of study {record.study}{where}")
     print(*draw(records, record, findings, full=options.full), sep="\n")
     findings += mixed
     _summarise(lineage, findings, checked)
