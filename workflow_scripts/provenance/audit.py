@@ -68,9 +68,10 @@ def _audit(path: Path, options: argparse.Namespace) -> int:
     checksums = Checksums(records.folder / MEMORY if options.quick else None)
     findings, checked = check_files(records, lineage, checksums)
     findings += _of_the_file(path, found)
-    findings += check_records(records, lineage) + check_code(lineage, Repository())
+    repository = Repository()
+    findings += check_records(records, lineage) + check_code(lineage, repository)
     try:
-        findings += check_settings(records, record, lineage)
+        findings += check_settings(records, record, lineage, repository)
     except InputError as error:
         print(f"settings were not compared with the configuration: {error}")
     mixed = check_versions(lineage)

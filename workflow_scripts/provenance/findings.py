@@ -114,7 +114,9 @@ def check_code(lineage: Sequence[Record], repository: Repository) -> list[Findin
     return found
 
 
-def check_settings(records: Records, target: Record, lineage: Sequence[Record]) -> list[Finding]:
+def check_settings(
+    records: Records, target: Record, lineage: Sequence[Record], repository: Repository
+) -> list[Finding]:
     """Whether the study's configuration, here and now, gives each job the settings that it had.
 
     Raises InputError where that cannot be told: the study is not in its place below the working directory, or
@@ -130,7 +132,7 @@ def check_settings(records: Records, target: Record, lineage: Sequence[Record]) 
         Finding(Kind.STALE, job.outputs[0], line)
         for job in waiting
         if job.outputs[0] in wanted
-        for line in explain(job, Repository())
+        for line in explain(job, repository)
         if line.startswith(("setting ", "the rule's command"))
     ]
 

@@ -125,6 +125,20 @@ def test_large_files_put_in_place_are_noted_with_their_checksums(notes: Path, tm
     assert read(notes)["wrote"] == {str(path): [*stamp, hashlib.sha256(content).hexdigest()]}
 
 
+@pytest.mark.parametrize(("used", "expected"), [(True, ["H100, 80 GiB"] * 2), (False, [])])
+def test_gpus_are_named_where_the_process_has_used_them(
+    notes: Path, monkeypatch: pytest.MonkeyPatch, used: bool, expected: list[str]
+) -> None:
+    cuda = SimpleNamespace(
+        is_initialized=lambda: used,
+        device_count=lambda: 2,
+        get_device_properties=lambda index: SimpleNamespace(name="H100", total_memory=80 * 2**30),
+    )
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))  # type: ignore[arg-type]
+    run(lambda: None)
+    assert [said.partition(", driver")[0] for said in read(notes)["gpus"]] == expected
+
+
 def test_a_folder_that_cannot_be_written_costs_the_note_and_not_the_command(
     notes: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
