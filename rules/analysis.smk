@@ -299,7 +299,7 @@ rule concentration:
         runtime=60,
     params:
         folders=lambda wildcards, input: [os.path.dirname(path) for path in input],
-        models=lambda wildcards: to_json(STUDY.models.values()),
+        models=lambda wildcards: to_json(looking_models()),
         code=code("analysis.concentration"),
         draws=f"--resamples {STUDY.analysis.resamples} --seed {STUDY.analysis.seed}",
     message:

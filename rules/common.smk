@@ -175,6 +175,12 @@ def look_files(wildcards):
     return [f"<results>/analysis/attention/looks/{subject}/shares.parquet" for subject in subjects]
 
 
+def looking_models():
+    """Settings of the models of the figure attention."""
+    subjects = [plan.Subject.parse(subject) for subject in plan.looks(STUDY)]
+    return [STUDY.models[subject.model] for subject in subjects if subject.run is None]
+
+
 def shown_looks(wildcards):
     """The pictures that figure attention shows: of the base models, and of each model's first run."""
     first = {}

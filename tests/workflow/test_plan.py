@@ -70,6 +70,26 @@ def test_a_figure_names_only_what_it_needs(snakemake: Snakemake) -> None:
     assert not others & set(planned)
 
 
+def test_attention_is_of_the_runs_of_scale_and_evaluates_nothing(snakemake: Snakemake) -> None:
+    planned = jobs(snakemake("results/paper/figures/attention.png", "--dry-run", "--quiet", "rules"))
+    assert planned["looks"] == 4 * (1 + 3)
+    assert planned["train"] == 4 * 3
+    assert planned["concentration"] == planned["attention"] == 1
+    assert "evaluate" not in planned
+
+
+def test_without_truth_the_oracle_reads_the_answers(snakemake: Snakemake) -> None:
+    """Three predictors, chance and the oracle; and with the miniature's truth nothing is read."""
+    target = "results/{}/figures/predictors.html"
+    paper = jobs(snakemake(target.format("paper"), "--dry-run", "--quiet", "rules", presets=("theory",)))
+    assert paper["train"] == 5 * 3
+    assert paper["likelihood"] == paper["oracle"] == paper["shuffled"] == paper["figure_contrasts"] == 1
+    presets = ("miniature", "miniature-theory")
+    miniature = jobs(snakemake(target.format("miniature"), "--dry-run", "--quiet", "rules", presets=presets))
+    assert miniature["oracle"] == miniature["shuffled"] == 1
+    assert "likelihood" not in miniature
+
+
 @pytest.mark.parametrize(
     ("study", "presets", "seeds"),
     [("paper", ("budget-map",), 3), ("miniature", ("miniature", "miniature-budget-map"), 1)],
@@ -122,23 +142,25 @@ def test_a_deleted_evaluation_reruns_what_depends_on_it(after: Path) -> None:
     planned = jobs(snakemake_in(after)("--dry-run", "--quiet", "rules", presets=SMOKE))
     assert planned == {
         "evaluate": 1, "scores": 1, "deltas": 1, "figure_scores": 2, "figure_deltas": 2, "frames": 1, "trade_off": 1,
-        "claims": 1, "detectable": 1, "record": 1,
+        "claims": 1, "detectable": 1, "record": 1, "lineage": 1,
     }  # fmt: skip
 
 
 CHANGES = {
     "figures: {dpi: 100}": {
-        "training_data", "overview", "abilities", "frames", "trade_off", "predictors", "hybrid", "record",
+        "training_data", "overview", "abilities", "frames", "trade_off", "predictors", "hybrid", "gradient_alignment",
+        "attention", "record", "lineage",
     },
     "budgets: {dinov2: {similarity_threshold: 0.5}}": {
         "dinov2", "spec", "train", "evaluate", "scores", "deltas", "figure_scores", "figure_deltas", "trade_off",
-        "predictors", "detectable", "record",
+        "predictors", "detectable", "record", "lineage",
     },
     "recipes: {full: {learning_rates: {projector: 0.5}}}": {
         "spec", "train", "evaluate", "scores", "deltas", "figure_scores", "figure_deltas", "figure_abilities",
         "overview", "abilities", "frames", "trade_off", "predictors", "hybrid", "claims", "detectable", "record",
+        "alignment", "steps", "propositions", "gradient_alignment", "looks", "concentration", "attention", "lineage",
     },
-    "models: {llava-1.5-7b: {max_length: 100}}": {"record"},
+    "models: {llava-1.5-7b: {max_length: 100}}": {"record", "lineage"},
 }  # fmt: skip
 
 

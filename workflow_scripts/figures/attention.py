@@ -43,8 +43,6 @@ def main() -> None:
     parser.add_argument("--output-stem", type=Path, required=True, help="path of the output without its extension")
     arguments = parser.parse_args()
     table = read_concentration(arguments.table)
-    if len(arguments.settings.allocations) > 1 or len(arguments.settings.recipes) > 1:
-        raise InputError("experiments[attention]: several allocations or recipes; the figure shows one of each")
     figure = draw(table, _pictures(arguments.pictures, arguments.settings))
     save_figure(figure, table, arguments.output_stem, arguments.dpi)
 

@@ -179,7 +179,7 @@ def _cross_check(study: StudySettings) -> list[str]:
             )
         if experiment.figure in ("predictors", "abilities", "budget_map") and len(experiment.models) > 1:
             faults.append(f"{key}.models is {_list(experiment.models)}; it is of one model, list one")
-        if experiment.figure == "abilities" and len(experiment.allocations) > 1:
+        if experiment.figure in ("abilities", "attention") and len(experiment.allocations) > 1:
             faults.append(f"{key}.allocations is {_list(experiment.allocations)}; it is of one allocation, list one")
         if experiment.figure == "gradient_alignment":
             faults += _unmeasurable(study, experiment)

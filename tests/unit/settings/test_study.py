@@ -63,6 +63,23 @@ FAULTS = {
         put({"model": {"family": "qwen3-vl", "source": "a/b", "size_b": 1}}, "budgets", "predictors", "oracle"),
         ["budgets.predictors", "'oracle'", "hybrid-oracle", "rename"],
     ),
+    "attention of several allocations": (
+        lambda config: experiment(config, "attention").update(allocations=["uniform-8", "uniform-16"]),
+        ["experiments[attention].allocations is uniform-8, uniform-16", "list one"],
+    ),
+    "attention with evaluation frames": (
+        lambda config: experiment(config, "attention").update(eval_frames=[16]),
+        ["experiments[attention]", "eval_frames of attention are [16]", "expected none"],
+    ),
+    "a template that is none": (
+        put("Is {answer in the picture?", "attention", "question"),
+        ["attention.question", "is no template"],
+    ),
+    "a template that computes": (
+        put("{answer[0]}", "attention", "answer"),
+        ["attention.answer", "holds {answer[0]}", "names of columns"],
+    ),
+    "layers in the wrong order": (put([0.5, 0.25], "attention", "layers"), ["attention.layers", "0.5 to 0.25"]),
     "chance without a predictor": (
         lambda config: (
             put({"predictor": "qwen3-vl-9b"}, "budgets", "random")(config),
