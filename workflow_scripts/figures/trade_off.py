@@ -152,7 +152,7 @@ def draw(selection: Selection, of: Mapping[str, Mitigation] | None = None) -> Fi
     n = len(selection.models)
     columns = min(n, 3)
     rows = -(-n // columns)
-    height = (3.1 if of else 2.7) if n == 1 else 2.4
+    height = (3.3 if of else 2.7) if n == 1 else 2.4
     figure = new_figure(COLUMN_IN if n == 1 else DOUBLE_IN, 0.35 + height * rows)
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for axes in panels.flat[n:]:
@@ -166,7 +166,7 @@ def draw(selection: Selection, of: Mapping[str, Mitigation] | None = None) -> Fi
     figure.legend(
         handles=_legend(selection, table, of),
         loc="outside upper center",
-        ncols=4 if n == 1 else 7,
+        ncols=7 if n > 1 else 3 if of else 4,
         columnspacing=1.0,
         handletextpad=0.4,
     )
@@ -188,7 +188,7 @@ def _marks(axes: Axes, table: pd.DataFrame, selection: Selection, of: Mapping[st
     for colour, path in paths:
         axes.plot(*zip(*path, strict=True), color=colour, linewidth=0.9, alpha=0.6, zorder=1.5)
     if based:
-        axes.plot(0, 0, marker=BASE.marker, color=BASE.colour, markersize=5, markeredgecolor="white", zorder=4)
+        axes.plot(0, 0, marker=BASE.marker, color=BASE.colour, markersize=6, markeredgewidth=0, zorder=4)
     for row in table.to_dict("records"):
         style = _mark(row, of)
         for bar in _bars(row):

@@ -29,6 +29,11 @@ CASES: dict[str, dict[str, Any]] = {
     "llava, zero2": {"family": "llava-next-video", "deepspeed": "zero2"},
     "llava, zero3": {"family": "llava-next-video", "deepspeed": "zero3"},
 }
+WITH_IMAGES: dict[str, dict[str, Any]] = {
+    "replay": {"replay": 0.4},
+    # One image conversation for two processes: one of them computes a stand-in.
+    "projection": {"gradient_projection": 1},
+}
 NINE = 9 / 21  # epochs: nine samples of 21, so that of steps of 4 the last one has a single sample
 
 pytestmark = pytest.mark.xdist_group("parallel")
@@ -39,7 +44,7 @@ def runs(world: Any, folder: Path, cases: Sequence[str], processes: int) -> dict
     arguments = []
     for case in cases:
         output = folder / case
-        changes = dict(CASES[case])
+        changes = dict((CASES | WITH_IMAGES)[case])
         model = world.shipped(changes.pop("family")) if "family" in changes else None
         spec = world.spec(output, model, micro_batch_size=1, epochs=NINE, **changes)
         arguments.append(world.arguments(spec, folder / "checkpoints", output))
@@ -91,6 +96,19 @@ def test_losses_agree_on_two_processes(alone: dict[str, list[dict[str, Any]]], w
     for log in runs(world, tmp_path, ["plain", "zero2", "zero3"], 2).values():
         assert_agree(log, alone["plain"])
         assert log[-1]["micro_batches"] == 2
+
+
+@pytest.mark.slow
+def test_image_conversations_agree_on_two_processes(world: Any, tmp_path: Path) -> None:
+    """Both processes take the same out of the same gradient, whoever had the image conversation."""
+    one, two = (runs(world, tmp_path / str(processes), list(WITH_IMAGES), processes) for processes in (1, 2))
+    for case, alone in one.items():
+        assert_agree(two[case], alone)
+        assert [len(images) for images in column(alone, "image_ids")] == ([3, 2, 1] if case == "replay" else [1, 1, 1])
+        for found, expected in zip(column(two[case], "image_ids"), column(alone, "image_ids"), strict=True):
+            assert sorted(found) == sorted(expected)
+    for name in ("inner_product", "cosine", "reference_loss"):
+        assert column(two["projection"], name) == pytest.approx(column(one["projection"], name), rel=1e-4)
 
 
 def test_what_is_offloaded() -> None:
