@@ -112,13 +112,13 @@ def _trained_and_evaluated(found: Lineage, study: StudySettings, results: Path, 
         summary = _json(results / "finetuning" / one.path / "summary.json")
         kept: dict[str, Any] = {key: summary[key] for key in KEPT if key in summary}
         found.runs.append({"path": one.path, **kept})
+        found.models += [one.model] * (one.model not in found.models)
         logs.append(measured / "finetuning" / one.path)
     for folder in plan.evaluations(study, figure):
         scores = _json(results / folder / "scores.json")
         subject = plan.Subject.of(folder)
         found.evaluations[subject.kind] += 1
-        if subject.model not in found.models:
-            found.models.append(subject.model)
+        found.models += [subject.model] * (subject.model not in found.models)
         asked: dict[str, int] = {}
         for row in scores["rows"]:
             asked[row["benchmark"]] = max(asked.get(row["benchmark"], 0), row["n_questions"])

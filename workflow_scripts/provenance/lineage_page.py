@@ -76,7 +76,8 @@ def page(found: Lineage) -> str:
 
 def boxes(found: Lineage) -> list[Box]:
     """The steps from the sources to the figure."""
-    evaluated = bool(found.evaluations)
+    trained, evaluated = bool(found.runs), bool(found.evaluations)
+    measured = "Evaluation" if evaluated else "Measurement"
     revision = f"commit {found.revision[:12]}" if found.revision else "no commit of the hub"
     quarantined = f"{_count(len(found.quarantined), 'video')} left out"
     steps = [
@@ -85,26 +86,30 @@ def boxes(found: Lineage) -> list[Box]:
             ("Sample",)),
         Box(0, "Videos", [f"{found.opened:,} opened and checked"], ("Sample", "Quarantine")),
         Box(1, "Sample", [_count(found.samples, "sample"), _count(found.videos, "video")],
-            ("Budgets",) if evaluated else ("Figure",)),
+            ("Budgets",) if trained else ("Figure",)),
         Box(1, "Quarantine", [quarantined, *_reasons(found.quarantined)], left_out=True),
     ]  # fmt: skip
-    if evaluated:
+    if trained:
         means = [f"{mean:.3g} {name}" for name, mean in found.allocations.items()]
         samples = sum(one.get("samples", 0) for one in found.runs)
         steps += [
             Box(2, "Budgets", [_count(len(means), "allocation"), "mean frames a sample:", *_few(means, 5)],
                 ("Fine-tuning",)),
-            Box(0, "Base models", _few(found.models, 6), ("Fine-tuning", "Evaluation"), below=True),
-            Box(0, "Benchmarks", [_count(sum(found.questions.values()), "question"),
-                                  *_few([f"{name}: {count:,}" for name, count in found.questions.items()], 8)],
+            Box(0, "Base models", _few(found.models, 6), ("Fine-tuning", measured), below=True),
+            Box(3, "Fine-tuning", [_count(len(found.runs), "run"), f"{samples:,} samples seen"], (measured,)),
+        ]  # fmt: skip
+    if evaluated:
+        questions = [f"{name}: {count:,}" for name, count in found.questions.items()]
+        done = [f"{count} {kind}" for kind, count in found.evaluations.items()]
+        steps += [
+            Box(0, "Benchmarks", [_count(sum(found.questions.values()), "question"), *_few(questions, 8)],
                 ("Evaluation",), below=True),
-            Box(3, "Fine-tuning", [_count(len(found.runs), "run"), f"{samples:,} samples seen"], ("Evaluation",)),
-            Box(4, "Evaluation", [_count(found.evaluations.total(), "evaluation"),
-                                  *(f"{count} {kind}" for kind, count in found.evaluations.items()),
+            Box(4, "Evaluation", [_count(found.evaluations.total(), "evaluation"), *done,
                                   _count(found.answers, "answer")], ("Figure",)),
         ]  # fmt: skip
-    last = 5 if evaluated else 2
-    return [*steps, Box(last, "Figure", [found.figure, _count(found.rows, "row") + " of data"])]
+    elif trained:
+        steps.append(Box(4, "Measurement", ["of the trained models"], ("Figure",)))
+    return [*steps, Box(5 if trained else 2, "Figure", [found.figure, _count(found.rows, "row") + " of data"])]
 
 
 def picture(steps: Sequence[Box]) -> str:

@@ -116,6 +116,15 @@ def test_the_command_writes_a_page_a_figure(study: StudySettings, results: Path,
     assert {path.name for path in (tmp_path / "pages").iterdir()} == {"frames.html", "training_data.html"}
 
 
+def test_a_figure_without_evaluations_still_shows_its_runs(study: StudySettings, results: Path) -> None:
+    found = lineage(study, results, "frames")
+    found.evaluations.clear()
+    text = page(found)
+    assert "Measurement" in text
+    assert "Benchmarks" not in text
+    assert "4 runs" in text
+
+
 def test_a_missing_result_is_named(study: StudySettings, results: Path) -> None:
     path = results / "finetuning" / plan.runs(study)[0].path / "summary.json"
     path.unlink()
