@@ -53,6 +53,7 @@ BESIDE = {
     "benchmarks": {"benchmarks": True},
     "stills": {"images": True},
     "train": {"model": True, "adapter": True, "snapshots": False},
+    "interpolate": {"model": True, "adapter": True},
     "evaluate": {"lmms_eval": False},
 }
 """Folders that a rule fills beside its declared outputs, and whether later jobs read them."""
