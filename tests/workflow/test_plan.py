@@ -159,6 +159,7 @@ CHANGES = {
         "spec", "train", "evaluate", "scores", "deltas", "figure_scores", "figure_deltas", "figure_abilities",
         "overview", "abilities", "frames", "trade_off", "predictors", "hybrid", "claims", "detectable", "record",
         "alignment", "steps", "propositions", "gradient_alignment", "looks", "concentration", "attention", "lineage",
+        "interpolate",
     },
     "models: {llava-1.5-7b: {max_length: 100}}": {"record", "lineage"},
 }  # fmt: skip
