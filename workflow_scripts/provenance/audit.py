@@ -91,7 +91,7 @@ def _audit(path: Path, options: argparse.Namespace) -> int:
 def _of_the_file(path: Path, found: Found) -> list[Finding]:
     """Whether a file from elsewhere is the one on record."""
     inside = found.records.locate(found.path)
-    if found.same or (inside.exists() and path.exists() and inside.samefile(path)):
+    if found.same or not path.exists() or (inside.exists() and inside.samefile(path)):
         return []
     text = f"{path} carries the identity of {found.path} and not its content: it was edited, or made again since"
     return [Finding(Kind.EDITED, found.record.key, text)]

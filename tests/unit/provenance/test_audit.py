@@ -190,6 +190,15 @@ def test_what_is_missing_is_named_file_record_and_note(
     assert f"{ROOT}/analysis/scores.csv has no record" in said
 
 
+def test_a_result_that_is_gone_is_missing_and_nothing_else(
+    study: Path, audited: Callable[..., tuple[int, str]]
+) -> None:
+    (study / "figures/plot.png").unlink()
+    status, said = audited()
+    assert status == Kind.MISSING
+    assert f"{ROOT}/figures/plot.png is not there" in said
+
+
 def weights(folder: Path) -> Source:
     """Base weights, as they are."""
     files = tuple(
