@@ -238,6 +238,8 @@ def _write(note: dict[str, Any], path: Path) -> None:
         partial.write_text(json.dumps(note, indent=1), encoding="utf-8")
         os.replace(partial, path)
     except OSError as error:
-        print(f"warning: no note of this command in {path}: {error}", file=sys.stderr)
+        # first what was half written: the log, on the same full disk, may not take the warning
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            print(f"warning: no note of this command in {path}: {error}", file=sys.stderr)
