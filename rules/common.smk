@@ -162,9 +162,13 @@ def true_budgets():
 
 
 def weights(wildcards):
-    """The weights that an evaluation waits for: those of its run, none for a base model."""
+    """The weights that an evaluation waits for: those of its run, none for a base model.
+
+    No two trainings leave the same summary, while what else is declared of a run may be as before.
+    """
     run = plan.Subject.parse(wildcards.subject).run
-    return [] if run is None else f"<results>/finetuning/{run.path}/model/config.json"
+    names = ("model/config.json", "summary.json") if run is not None else ()
+    return [f"<results>/finetuning/{run.path}/{name}" for name in names]
 
 
 def look_files(wildcards):

@@ -160,6 +160,8 @@ def interpolate(recipe: RecipeSettings, towards: Path, output: Path) -> None:
     summary: dict[str, Any] = {
         "interpolation": recipe.interpolation,
         "towards": str(towards),
+        # so that whoever reads this summary sees that the run was trained anew
+        "towards_sha256": file_sha256(towards / "summary.json"),
         "tensors": tensors,
         "hours": round((time.perf_counter() - began) / 3600, 4),
         "gpus": 0,
