@@ -207,6 +207,12 @@ CASES = {
         other_content(f"{RESULTS}/curation/manifest.parquet"),
         rf"(training_data|uniform|predictors|hybrid) .*|{STORED}",
     ),
+    "a run trained anew, the same in all but its weights": Case(
+        other_content(f"{RESULTS}/finetuning/full/qwen2.5-vl-7b/uniform-32/seed-1/summary.json"),
+        r"evaluate evaluation/tuned/full/qwen2.5-vl-7b/uniform-32/.*|(scores|deltas) .*|"
+        r"figure_(scores|deltas) analysis/(frames|trade_off|hybrid)/.*|"
+        rf"(frames|trade_off|hybrid|claims|detectable) .*|{RECORD}",
+    ),
     "an evaluation deleted": Case(
         delete(f"{RESULTS}/evaluation/base/qwen2.5-vl-7b/image/frames-1/scores.json"),
         rf"evaluate evaluation/base/qwen2.5-vl-7b/image/.*|{ANALYSIS}",
