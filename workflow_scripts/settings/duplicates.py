@@ -36,6 +36,9 @@ def _twice(node: yaml.Node | None, key: str, seen: set[int]) -> Iterator[str]:
         for name, entry in node.value:
             inner = f"{key}.{name.value}" if key else str(name.value)
             line = name.start_mark.line + 1
-            if isinstance(name, yaml.ScalarNode) and (first := lines.setdefault(name.value, line)) != line:
+            if isinstance(name, yaml.ScalarNode) and name.value in lines:
+                first = lines[name.value]
                 yield f"line {line}: configuration key {inner} stands there again, first in line {first}; expected once"
+            elif isinstance(name, yaml.ScalarNode):
+                lines[name.value] = line
             yield from _twice(entry, inner, seen)
