@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from workflow_scripts.curation import draw_images
 from workflow_scripts.curation.images import ImageStore, read_images
@@ -45,6 +45,12 @@ def write(folder: Path, files: list[Rows], group: int = 7) -> ImagesSettings:
         table = pa.Table.from_pylist(rows, schema=schema)
         pq.write_table(table, folder / "data" / f"train-{number:05d}.parquet", row_group_size=group)
     return ImagesSettings(root=str(folder), files=None, conversations=10)
+
+
+@pytest.fixture(autouse=True)
+def _strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow as it is by itself: packages that other tests import let it pass over truncated pictures."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)
 
 
 @pytest.fixture
