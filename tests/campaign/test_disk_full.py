@@ -30,7 +30,7 @@ STAGES = {
     "spec": f"{RUN}/spec.yaml",
     "train": f"{RUN}/summary.json",
     "evaluate": "evaluation/base/qwen2.5-vl-7b/image/frames-1/scores.json",
-    "scores": "analysis/overview/scores.csv",
+    "figure_scores": "analysis/overview/scores.csv",
     "overview": "figures/overview.png",
 }
 SPARE = 4 * 1024  # bytes left on the disk: a page, for a log's first lines, not for a result

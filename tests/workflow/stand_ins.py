@@ -1,25 +1,12 @@
 """The smoke study done in a copy of the repository: its files stood in for, with Snakemake's records and ours."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
-from .conftest import ROOT
 from .dry_run import snakemake
 
 STUDY = "results/smoke"
 FLAGS = ("--cores", "2", "--max-checksum-file-size", "100000000")
 PRESETS = ("--configfile", "presets/miniature.yaml", "presets/smoke.yaml")
-
-
-def clone(folder: Path) -> Path:
-    """A copy of the repository as it is, without results."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    return folder
 
 
 def done(folder: Path) -> Path:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.campaign.copy import repository as clone
 from workflow_scripts.provenance.records import read_records
 
 from .dry_run import snakemake
-from .stand_ins import FLAGS, PRESETS, STUDY, clone, done, files
+from .stand_ins import FLAGS, PRESETS, STUDY, done, files
 
 pytestmark = [pytest.mark.xdist_group("reruns"), pytest.mark.slow]
 

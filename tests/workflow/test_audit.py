@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.campaign.copy import repository as clone
 from workflow_scripts.provenance.findings import Kind
 from workflow_scripts.provenance.records import read_records
 
-from .stand_ins import STUDY, clone, done
+from .stand_ins import STUDY, done
 
 pytestmark = [pytest.mark.xdist_group("reruns"), pytest.mark.slow]
 
