@@ -28,6 +28,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_world_is_the_same_to_the_byte_each_time_it_is_made(world: Path, tmp_path: Path) -> None:
+    write_world(SETTINGS, tmp_path, threads=2)
+    made, again = ({path.relative_to(folder): path for path in folder.rglob("*")} for folder in (world, tmp_path))
+    assert set(made) == set(again)
+    assert [
+        str(name) for name, path in made.items() if path.is_file() and path.read_bytes() != again[name].read_bytes()
+    ] == []
+
+
 def records(world: Path) -> list[tuple[str, str, dict]]:
     files = sorted((world / "dataset").glob("*/*.json"))
     return [(file.parent.name, file.name, record) for file in files for record in json.loads(file.read_text())]
@@ -84,3 +93,14 @@ def test_a_video_file_shows_the_scene_at_its_times(tmp_path: Path, name: str, co
     assert np.allclose([frame.time for frame in frames], scene.timestamps_s, atol=0.0015)
     error = [np.abs(f.to_ndarray(format="rgb24").astype(int) - render(scene, i)).mean() for i, f in enumerate(frames)]
     assert max(error) < 12
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.mkv"])
+def test_a_scene_is_encoded_to_the_same_bytes_each_time(tmp_path: Path, name: str) -> None:
+    for seed in range(40):
+        scene = draw_video_scene(seed, event="flashes", budget=8 << seed % 4)
+        twice = []
+        for _ in range(2):
+            write_video(scene, tmp_path / name)
+            twice.append((tmp_path / name).read_bytes())
+        assert twice[0] == twice[1], seed
