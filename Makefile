@@ -74,9 +74,10 @@ smoke: setup
 adopt: setup
 	$(BIN)/python -m workflow_scripts.provenance.adopt
 
-# In a copy of the repository in a temporary folder, an hour on two cores; its counts are printed and compared.
+# In a copy of the repository in a temporary folder. AGAINST=results/smoke takes that folder for the undisturbed run's, else
+# one is made first.
 campaign: setup
-	$(BIN)/python -m tests.campaign.kills --kills $(KILLS)
+	$(BIN)/python -m tests.campaign.kills --kills $(KILLS) $(if $(AGAINST),--against $(AGAINST))
 	OMP_NUM_THREADS=1 $(BIN)/pytest tests/campaign
 
 benchmark: setup

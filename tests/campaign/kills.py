@@ -1,12 +1,13 @@
 """The smoke study, killed with -9 at random moments and resumed, comes to the figures of an undisturbed run.
 
-    python -m tests.campaign.kills [--kills 50] [--seed 0] [--cores 2] [--overlay smaller.yaml]
+    python -m tests.campaign.kills [--kills 50] [--seed 0] [--cores 2] [--longest 40] [--against results/smoke]
+        [--overlay smaller.yaml]
 
-In a copy of the repository the study runs once undisturbed. Then all is deleted, and it is started again and again by
-`workflow_scripts.provenance.resume`, as `make resume` does. Each start's whole process group is killed after a drawn
-time, between nothing and a part of the undisturbed run's. A study that is done before its kill is compared and deleted,
-and the next begins, until the kills are used up; the last study is then left to finish. Compared are all CSV files of
-figures/, byte for byte.
+In a copy of the repository the study runs once undisturbed, unless --against names such a run's results. Then all is
+deleted, and it is started again and again by `workflow_scripts.provenance.resume`, as `make resume` does. Each start's
+whole process group is killed after a drawn time. A study that is done before its kill is compared and deleted, and the
+next begins, until the kills are used up; the last study is then left to finish. Compared are all CSV files of figures/,
+byte for byte.
 
 Exit status 1: a start failed by itself, a lock stayed, or a file differs. The counts are printed as JSON: kills, by
 command at work at the moment of the kill, studies finished, files compared, files that differ, seconds.
@@ -34,10 +35,8 @@ from .copy import repository
 
 STUDY = ["--configfile", "presets/miniature.yaml", "presets/smoke.yaml"]
 RESULTS = Path("results/smoke")
-PART = 0.2
-"""The longest time between start and kill, as a share of the undisturbed run's."""
-SHORTEST = 12.0
-"""That time at least, in seconds: a start that never comes to a job never finishes."""
+LONGEST = 40.0
+"""Seconds between a start and its kill are drawn from 0 to this. The study's longest job must fit, or it never ends."""
 
 
 @dataclass
@@ -55,8 +54,11 @@ class Counts:
 class Campaign:
     """A study in a folder, and the moments at which it is killed."""
 
-    def __init__(self, folder: Path, cores: int, seed: int, overlays: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, folder: Path, cores: int, seed: int, overlays: Sequence[Path] = (), longest: float = LONGEST
+    ) -> None:
         self.folder = folder
+        self.longest = longest
         self.draw = random.Random(seed)
         flags = [
             "--profile",
@@ -70,17 +72,17 @@ class Campaign:
         self.log = folder / "campaign.log"
         self.counts = Counts()
 
-    def run(self, kills: int) -> dict[str, Any]:
-        """Kill so many times; the counts."""
+    def run(self, kills: int, against: Path | None = None) -> dict[str, Any]:
+        """Kill so many times; the counts. ``against`` holds an undisturbed run's results, else one is made first."""
         began = time.monotonic()
-        self.start(None)
-        undisturbed = time.monotonic() - began
-        wanted = self.figures()
-        print(f"undisturbed: {undisturbed:.0f} s, {len(wanted)} files", file=sys.stderr, flush=True)
+        if against is None:
+            self.start(None)
+        wanted = figures(against or self.folder / RESULTS)
+        undisturbed = None if against else round(time.monotonic() - began)
+        print(f"undisturbed: {against or f'{undisturbed} s'}, {len(wanted)} files", file=sys.stderr, flush=True)
         self.delete()
-        while not self.counts.failed:
-            longest = max(SHORTEST, PART * undisturbed)
-            moment = self.draw.uniform(0, longest) if self.counts.kills < kills else None
+        while wanted and not self.counts.failed:
+            moment = self.draw.uniform(0, self.longest) if self.counts.kills < kills else None
             if self.start(moment):
                 self.compare(wanted)
                 if moment is None:
@@ -93,7 +95,7 @@ class Campaign:
             "files compared": self.counts.compared,
             "files that differ": self.counts.differ,
             "failed starts": self.counts.failed,
-            "undisturbed seconds": round(undisturbed),
+            "undisturbed seconds": undisturbed,
             "seconds": round(time.monotonic() - began),
         }
 
@@ -116,24 +118,24 @@ class Campaign:
             self.counts.failed.append(f"status {status}: {self.log.read_text(errors='replace')[-2000:]}")
         return status == 0
 
-    def figures(self) -> dict[str, str]:
-        """Checksum of each figure's data."""
-        return {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted((self.folder / RESULTS / "figures").glob("*.csv"))
-        }
-
     def compare(self, wanted: dict[str, str]) -> None:
         """Set the figures beside the undisturbed run's; nothing half-written may be left among them."""
-        found = self.figures()
+        found = figures(self.folder / RESULTS)
         self.counts.studies += 1
         self.counts.compared += len(wanted)
         self.counts.differ += sorted(name for name in wanted | found if wanted.get(name) != found.get(name))
 
     def delete(self) -> None:
         """All results, and what Snakemake knows of them."""
-        shutil.rmtree(self.folder / RESULTS)
-        shutil.rmtree(self.folder / ".snakemake")
+        shutil.rmtree(self.folder / RESULTS, ignore_errors=True)
+        shutil.rmtree(self.folder / ".snakemake", ignore_errors=True)
+
+
+def figures(results: Path) -> dict[str, str]:
+    """Checksum of each figure's data."""
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted((results / "figures").glob("*.csv"))
+    }
 
 
 def at_work(group: int) -> set[str]:
@@ -161,10 +163,16 @@ def main() -> None:
     parser.add_argument(
         "--overlay", type=Path, nargs="+", default=[], help="further overlays, that make the study smaller"
     )
+    parser.add_argument("--longest", type=float, default=LONGEST, help="seconds between a start and its kill, at most")
+    parser.add_argument(
+        "--against", type=Path, help="results of an undisturbed run by the same code, instead of one here"
+    )
     options = parser.parse_args()
+    if options.against and not figures(options.against):
+        parser.error(f"--against {options.against}: there is no figures/*.csv; expected a finished study's results")
     with tempfile.TemporaryDirectory(prefix="campaign-") as scratch:
-        campaign = Campaign(repository(Path(scratch)), options.cores, options.seed, options.overlay)
-        found = campaign.run(options.kills)
+        campaign = Campaign(repository(Path(scratch)), options.cores, options.seed, options.overlay, options.longest)
+        found = campaign.run(options.kills, options.against)
     print(json.dumps(found, indent=2))
     sys.exit(1 if found["failed starts"] or found["files that differ"] or not found["files compared"] else 0)
 

@@ -19,9 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from workflow_scripts.budgets.allocation import write_allocation
-from workflow_scripts.budgets.parts import fingerprint, in_parts, parts_folder, remove_parts
-from workflow_scripts.budgets.samples import split_by_frames
+from workflow_scripts.budgets.predicted import write_predicted
 from workflow_scripts.frames.store import FrameStore
 from workflow_scripts.predictors.choice import Decision
 from workflow_scripts.settings import InputError, ModelSettings, cli
@@ -88,38 +86,17 @@ def estimate(
     score: Score,
 ) -> None:
     """Write the allocation for every sample of the manifest. `score` is of `model`."""
-    samples: pd.DataFrame = read_parquet(manifest, ["sample_id", "video", "conversations"])
-    store = FrameStore(shards)
-    videos, without = split_by_frames(samples["video"], store, shards, admissible)
-    asked = samples[samples["video"].isin(videos)]
-    parts = parts_folder(
+    write_predicted(
         output,
-        {
-            "model": model.model_dump(mode="json"),
-            "weights": fingerprint(Path(model.source)),
-            "tolerance": tolerance,
-            "budgets": sorted(admissible),
-            "samples": [
-                [name, video, [[turn["from"], turn["value"]] for turn in one]]
-                for name, video, one in asked.itertuples(index=False, name=None)
-            ],
-            "store": [fingerprint(shard) for shard in shards],
-        },
+        read_parquet(manifest, ["sample_id", "video", "conversations"]),
+        shards,
+        admissible,
+        lambda store, samples: decide_samples(store, samples, score, tolerance, admissible),
+        settings={"model": model.model_dump(mode="json"), "tolerance": tolerance},
+        source=model.source,
+        part=PART,
+        label="samples read",
     )
-    done = in_parts(
-        parts,
-        range(len(asked)),
-        PART,
-        lambda rows: decide_samples(store, asked.iloc[list(rows)], score, tolerance, admissible),
-        "samples read",
-    )
-    decided = dict(zip(asked["sample_id"], done, strict=True))
-    decisions = [
-        decided.get(sample) or without[video]
-        for sample, video in zip(samples["sample_id"], samples["video"], strict=True)
-    ]
-    write_allocation(output, samples["sample_id"].tolist(), decisions, admissible=admissible)
-    remove_parts(parts)
 
 
 def main() -> None:

@@ -18,11 +18,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from workflow_scripts.budgets.allocation import Decision, write_allocation
-from workflow_scripts.budgets.parts import fingerprint, in_parts, parts_folder, remove_parts
-from workflow_scripts.budgets.samples import read_samples, split_by_frames
+from workflow_scripts.budgets.predicted import write_predicted
+from workflow_scripts.budgets.samples import read_samples
 from workflow_scripts.frames.store import FrameStore
-from workflow_scripts.predictors.choice import choose
+from workflow_scripts.predictors.choice import Decision, choose
 from workflow_scripts.predictors.prompt import letters, option_orders, prompt
 from workflow_scripts.settings import PredictorSettings, cli
 from workflow_scripts.vlm.conversation import Example, Turn
@@ -78,34 +77,17 @@ def predict(
     score: Score,
 ) -> None:
     """Write the allocation for every sample of the manifest."""
-    samples = read_samples(manifest)
-    store = FrameStore(shards)
-    videos, without = split_by_frames(samples["video"], store, shards, admissible)
-    asked = samples[samples["video"].isin(videos)]
-    parts = parts_folder(
+    write_predicted(
         output,
-        {
-            "predictor": predictor.model_dump(mode="json"),
-            "weights": fingerprint(Path(predictor.model.source)),
-            "budgets": sorted(admissible),
-            "samples": asked.values.tolist(),
-            "store": [fingerprint(shard) for shard in shards],
-        },
+        read_samples(manifest),
+        shards,
+        admissible,
+        lambda store, samples: decide_samples(store, samples, score, predictor, admissible),
+        settings={"predictor": predictor.model_dump(mode="json")},
+        source=predictor.model.source,
+        part=PART,
+        label="samples asked about",
     )
-    done = in_parts(
-        parts,
-        range(len(asked)),
-        PART,
-        lambda rows: decide_samples(store, asked.iloc[list(rows)], score, predictor, admissible),
-        "samples asked about",
-    )
-    decided = dict(zip(asked["sample_id"], done, strict=True))
-    decisions = [
-        decided.get(sample) or without[video]
-        for sample, video in zip(samples["sample_id"], samples["video"], strict=True)
-    ]
-    write_allocation(output, samples["sample_id"].tolist(), decisions, admissible=admissible)
-    remove_parts(parts)
 
 
 def main() -> None:
