@@ -11,6 +11,10 @@ report: "workflow_scripts/figures/captions/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/common/data.smk"
+include: "rules/common/finetuning.smk"
+include: "rules/common/theory.smk"
+include: "rules/common/figures.smk"
 
 
 pathvars:
@@ -27,6 +31,7 @@ include: "rules/budgets.smk"
 include: "rules/finetuning.smk"
 include: "rules/evaluation.smk"
 include: "rules/analysis.smk"
+include: "rules/theory.smk"
 include: "rules/figures.smk"
 include: "rules/provenance.smk"
 include: "rules/plan.smk"

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import yaml
-from harness import ROOT, Measured, Results, arguments, measure
+from harness import Measured, Results, arguments, measure
+
+from tests.repository import copy_to
 
 MINIATURE = ("presets/miniature.yaml",)
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"
@@ -37,7 +38,7 @@ def main() -> None:
     times = 1 if options.quick else 3
     with tempfile.TemporaryDirectory(prefix="rerun-") as scratch:
         for name, (overlays, limit) in STUDIES.items():
-            folder = repository(Path(scratch) / name)
+            folder = copy_to(Path(scratch) / name)
             files = stand_in(folder, overlays)
             runs = [idle(folder, overlays) for _ in range(times)]
             case = f"{name}, {files} files"
@@ -45,7 +46,7 @@ def main() -> None:
             results.add(case, "its processor time", "s", statistics.median(run.cpu_s for run in runs))
             results.notes[f"limit, {name}"] = f"{limit} s"
             shutil.rmtree(folder)
-        folder = repository(Path(scratch) / "grown")
+        folder = copy_to(Path(scratch) / "grown")
         start = statistics.median(snakemake(folder, (), "--list-rules").cpu_s for _ in range(times))
         results.add("paper", "reading the workflow alone (--list-rules), processor time", "s", start)
         for factor in (1, 3) if options.quick else (1, 3, 10):
@@ -56,16 +57,6 @@ def main() -> None:
             spent = statistics.median(run.cpu_s for run in runs)
             results.add(case, "building the DAG, processor time", "s", spent - start)
     results.finish()
-
-
-def repository(folder: Path) -> Path:
-    """The repository's files, without its history."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    return folder
 
 
 def stand_in(folder: Path, overlays: tuple[str, ...]) -> int:

@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .copy import repository
+from tests.repository import copy_to
 
 STUDY = ["--configfile", "presets/miniature.yaml", "presets/smoke.yaml"]
 RESULTS = Path("results/smoke")
@@ -171,7 +171,7 @@ def main() -> None:
     if options.against and not figures(options.against):
         parser.error(f"--against {options.against}: there is no figures/*.csv; expected a finished study's results")
     with tempfile.TemporaryDirectory(prefix="campaign-") as scratch:
-        campaign = Campaign(repository(Path(scratch)), options.cores, options.seed, options.overlay, options.longest)
+        campaign = Campaign(copy_to(Path(scratch)), options.cores, options.seed, options.overlay, options.longest)
         found = campaign.run(options.kills, options.against)
     print(json.dumps(found, indent=2))
     sys.exit(1 if found["failed starts"] or found["files that differ"] or not found["files compared"] else 0)

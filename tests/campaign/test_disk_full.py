@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from .copy import repository
+from tests.repository import copy_to
 
 SNAKEMAKE = [str(Path(sys.executable).parent / "snakemake"), "--profile", "profiles/local"]
 STUDY = ["--configfile", "presets/miniature.yaml", "presets/smoke.yaml", "one.yaml"]
@@ -42,7 +42,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("disk")]
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A copy of the repository whose results are on a small disk."""
-    folder = repository(tmp_path_factory.mktemp("disk") / "repository")
+    folder = copy_to(tmp_path_factory.mktemp("disk") / "repository")
     (folder / "one.yaml").write_text(ONE)
     disk = folder / "results" / "smoke"
     disk.mkdir(parents=True)

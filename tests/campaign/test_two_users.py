@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .copy import repository
+from tests.repository import copy_to
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ def call(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_second_is_told_who_works_and_goes_on_once_that_one_is_killed(tmp_path: Path) -> None:
-    folder = repository(tmp_path / "repository")
+    folder = copy_to(tmp_path / "repository")
     first = subprocess.Popen(
         [SNAKEMAKE, TARGET, *FLAGS],
         cwd=folder,

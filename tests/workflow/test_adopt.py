@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.campaign.copy import repository as clone
+from tests.repository import copy_to as clone
 from workflow_scripts.provenance.records import read_records
 
 from .dry_run import snakemake

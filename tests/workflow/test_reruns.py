@@ -8,7 +8,6 @@ patterns over the study's files, each named `<rule> <path below results/miniatur
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from .conftest import ROOT
+from tests.repository import copy_to
+
 from .dry_run import snakemake
 
 pytestmark = [pytest.mark.xdist_group("reruns"), pytest.mark.slow]
@@ -224,12 +224,7 @@ CASES = {
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the repository in which the miniature study is done."""
-    folder = tmp_path_factory.mktemp("reruns")
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
+    folder = copy_to(tmp_path_factory.mktemp("reruns"))
     for line in _summary(folder):
         path = folder / line[0]
         path.parent.mkdir(parents=True, exist_ok=True)

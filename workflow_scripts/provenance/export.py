@@ -41,7 +41,7 @@ EXPORTED = (
     "report.html",
 )
 """What of results/<study>/ is small and says what was found, and how."""
-WORKFLOW = ("Snakefile", "config.yaml", "rules/*.smk", "envs/requirements.txt", "LICENSE")
+WORKFLOW = ("Snakefile", "config.yaml", "rules/**/*.smk", "envs/requirements.txt", "LICENSE")
 """What of the repository describes the run; the commit in each record leads to the rest."""
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),

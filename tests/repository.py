@@ -1,13 +1,13 @@
-"""A copy of the repository in which a study may be killed, filled up and damaged."""
+"""A copy of the repository, in which a study may be changed, killed, filled up and damaged."""
 
 import shutil
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
-def repository(folder: Path) -> Path:
+def copy_to(folder: Path) -> Path:
     """The repository's files in a folder, without its history."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in listed.stdout.splitlines():
