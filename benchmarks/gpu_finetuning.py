@@ -46,13 +46,14 @@ from transformers import (
     TrainingArguments,
 )
 
+from workflow_scripts.finetuning.arguments import training_arguments
 from workflow_scripts.finetuning.batching import StepSampler
 from workflow_scripts.finetuning.dataset import VideoConversations
 from workflow_scripts.finetuning.images import Samples
 from workflow_scripts.finetuning.run_log import RunLog, peak_memory_bytes
 from workflow_scripts.finetuning.spec import CheckedFile, RunSpec, Weights, optimizer_steps
 from workflow_scripts.finetuning.train import training_dtype
-from workflow_scripts.finetuning.trainer import VideoTrainer, training_arguments
+from workflow_scripts.finetuning.trainer import VideoTrainer
 from workflow_scripts.frames.store import SCHEMA, FrameStore
 from workflow_scripts.miniature.tokenizer import QWEN_TEMPLATE, qwen_tokenizer
 from workflow_scripts.settings import ModelSettings, RecipeSettings, demand, load_study

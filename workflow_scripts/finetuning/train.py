@@ -24,6 +24,8 @@ import torch
 import transformers
 
 from workflow_scripts.finetuning import checkpoints, finished, slurm
+from workflow_scripts.finetuning.arguments import training_arguments
+from workflow_scripts.finetuning.callbacks import Callbacks
 from workflow_scripts.finetuning.checkpoints import DiskFullError
 from workflow_scripts.finetuning.dataset import VideoConversations
 from workflow_scripts.finetuning.images import ImageConversations, Samples
@@ -34,7 +36,7 @@ from workflow_scripts.finetuning.run_log import RunLog, peak_memory_bytes, total
 from workflow_scripts.finetuning.samples import quarantined_videos, read_samples, split_quarantined
 from workflow_scripts.finetuning.spec import RunSpec, check_unchanged, read_spec
 from workflow_scripts.finetuning.stopping import StopRequest, TimeLimit
-from workflow_scripts.finetuning.trainer import Callbacks, NonFiniteError, VideoTrainer, training_arguments
+from workflow_scripts.finetuning.trainer import NonFiniteError, VideoTrainer
 from workflow_scripts.frames.store import FrameStore
 from workflow_scripts.settings.cli import progress, run
 from workflow_scripts.settings.files import atomic_path, write_json

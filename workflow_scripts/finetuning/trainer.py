@@ -7,7 +7,7 @@ stays at 1 and a step may hold any number of micro-batches; they are run one aft
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,68 +16,24 @@ import torch
 from accelerate.utils import DistributedType, gather_object
 from torch import nn
 from torch.utils.data import DataLoader
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from workflow_scripts.finetuning import checkpoints
 from workflow_scripts.finetuning.batching import Step, StepCollator, StepSampler, supervised
 from workflow_scripts.finetuning.cost import CostModel
 from workflow_scripts.finetuning.images import Samples
-from workflow_scripts.finetuning.kernels import LIGER, check_kernels
 from workflow_scripts.finetuning.lease import Lease
-from workflow_scripts.finetuning.parallel import deepspeed_config
 from workflow_scripts.finetuning.parameters import optimizer_groups
 from workflow_scripts.finetuning.projection import Alignment, take_out
 from workflow_scripts.finetuning.run_log import RunLog
 from workflow_scripts.finetuning.spec import RunSpec
-from workflow_scripts.finetuning.stopping import STOP_SIGNALS, StopRequest, TimeLimit
+from workflow_scripts.finetuning.stopping import STOP_SIGNALS
 from workflow_scripts.vlm.flops import Flops, ModelFlops
 from workflow_scripts.vlm.loss import token_loss
-
-WAIT_SECONDS = 3 * 3600  # the others wait while the first process writes the weights of the largest model
 
 
 class NonFiniteError(Exception):
     """Loss or gradient is not a finite number; the message names the step and its samples."""
-
-
-def training_arguments(spec: RunSpec, folder: Path, *, processes: int, workers: int) -> TrainingArguments:
-    """The run's settings in transformers' words; `folder` holds its checkpoints.
-
-    Raises InputError where the recipe's kernels are not installed.
-    """
-    recipe = spec.recipe
-    check_kernels(recipe, spec.model)
-    half = spec.model.precision == "bfloat16"
-    return TrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=1,  # the sampler runs through all epochs
-        per_device_train_batch_size=max(1, recipe.batch_size // processes),
-        gradient_accumulation_steps=1,
-        learning_rate=max(recipe.learning_rates.model_dump().values()),
-        lr_scheduler_type=recipe.schedule,
-        warmup_steps=recipe.warmup_ratio,  # below 1 it is a share of the steps
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.max_grad_norm,
-        seed=spec.seed,
-        bf16=half,
-        deepspeed=deepspeed_config(recipe, half=half),
-        activation_checkpointing=recipe.activation_checkpointing,
-        activation_checkpointing_kwargs={"use_reentrant": False},
-        use_liger_kernel=recipe.fused_kernels,
-        liger_kernel_config=LIGER,
-        use_cpu=not torch.cuda.is_available(),
-        ddp_backend=None if processes == 1 else "nccl" if torch.cuda.is_available() else "gloo",
-        ddp_find_unused_parameters=False,
-        ddp_timeout=WAIT_SECONDS,
-        dataloader_num_workers=workers,
-        dataloader_prefetch_factor=1 if workers else None,  # an item is a whole step
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_strategy="no",  # `Callbacks` asks for checkpoints
-        report_to="none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-    )
 
 
 class VideoTrainer(Trainer):
@@ -337,84 +293,6 @@ class VideoTrainer(Trainer):
         if self.args.should_save:
             checkpoints.commit(folder, self.state.global_step)
         self.accelerator.wait_for_everyone()
-
-
-class Callbacks(TrainerCallback):
-    """Asks for a checkpoint `seconds` after the last one's end and when the run is to stop; keeps snapshots.
-
-    `snapshot(percent)` writes the weights; `advance(steps)` moves the progress shown. All processes decide alike.
-    """
-
-    def __init__(
-        self,
-        *,
-        seconds: float,
-        stop: StopRequest,
-        limit: TimeLimit,
-        percents: Sequence[int],
-        snapshot: Callable[[int], None],
-        advance: Callable[[int], None],
-    ) -> None:
-        self.seconds = seconds
-        self.stop = stop
-        self.limit = limit
-        self.percents = percents
-        self.snapshot = snapshot
-        self.advance = advance
-        self.saved = self.save_began = time.monotonic()
-        self.trainer: VideoTrainer | None = None
-        self.stopped: str | None = None
-        self.steps = 0
-
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
-        self.saved = self.limit.step_began = time.monotonic()
-        self.advance(state.global_step)
-        if self.trainer is not None:
-            self.trainer.line_began = time.perf_counter()
-
-    def on_optimizer_step(self, *_: Any, **__: Any) -> None:
-        if self.trainer is not None:
-            self.trainer.note_optimizer_step()
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> TrainerControl:
-        self.advance(1)
-        self.steps += 1
-        self.limit.note_step()
-        for percent in self.percents:
-            if state.global_step == math.ceil(state.max_steps * percent / 100):
-                self.snapshot(percent)
-        lease = self.trainer.lease if self.trainer else None
-        wishes = {
-            "another start of the same job": lease is not None and lease.wanted,
-            "SIGTERM": self.stop.signal == signal.SIGTERM,
-            "SIGUSR1": self.stop.signal == signal.SIGUSR1,
-            "the time limit": args.process_index == 0 and self.limit.near(),
-            "": time.monotonic() - self.saved >= self.seconds,
-        }
-        agreed = [
-            name for name, wish in zip(wishes, self._agree(*wishes.values(), device=args.device), strict=True) if wish
-        ]
-        reasons = [name for name in agreed if name]
-        if reasons and state.global_step < state.max_steps:
-            control.should_training_stop = True
-            self.stopped = reasons[0]
-        if self.stopped or agreed:
-            control.should_save = True
-            self.save_began = time.monotonic()
-        return control
-
-    def on_save(self, *_: Any, **__: Any) -> None:
-        self.saved = time.monotonic()
-        self.limit.note_save(self.saved - self.save_began)
-
-    def _agree(self, *wishes: bool, device: torch.device) -> list[bool]:
-        """Each wish, true if any process has it."""
-        if self.trainer is None or self.trainer.args.world_size == 1:
-            return list(wishes)
-        gathered = self.trainer.accelerator.gather(torch.tensor([wishes], dtype=torch.int32, device=device))
-        return [bool(value) for value in gathered.amax(dim=0)]
 
 
 def _start_worker(number: int) -> None:

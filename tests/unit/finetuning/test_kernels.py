@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from workflow_scripts.finetuning.arguments import training_arguments
 from workflow_scripts.finetuning.kernels import check_kernels
 from workflow_scripts.finetuning.spec import read_spec
-from workflow_scripts.finetuning.trainer import training_arguments
 from workflow_scripts.settings import InputError, ModelSettings, RecipeSettings
 
 

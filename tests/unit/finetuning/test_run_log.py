@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from workflow_scripts.finetuning.callbacks import Callbacks
 from workflow_scripts.finetuning.dataset import Sample, VideoConversations
-from workflow_scripts.finetuning.trainer import Callbacks, VideoTrainer
+from workflow_scripts.finetuning.trainer import VideoTrainer
 
 
 def lines(run: Path) -> list[dict[str, Any]]:
