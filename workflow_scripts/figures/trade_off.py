@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 
 from workflow_scripts.figures.labels import place_labels
@@ -163,8 +164,11 @@ def draw(selection: Selection, of: Mapping[str, Mitigation] | None = None) -> Fi
     questions = {suite: f"{selection.questions(suite):,}" for suite in selection.suites}
     figure.supxlabel(f"image change (points of 100, n = {questions['image']})\n{selection.held_text}", fontsize=7.5)
     figure.supylabel(f"video change (points of 100, n = {questions['video']})", fontsize=7.5)
+    handles, labels = zip(*_legend(selection, table, of), strict=True)
     figure.legend(
-        handles=_legend(selection, table, of),
+        handles,
+        labels,
+        handler_map={tuple: HandlerTuple(ndivide=None, pad=0.3)},
         loc="outside upper center",
         ncols=7 if n > 1 else 3 if of else 4,
         columnspacing=1.0,
@@ -292,26 +296,30 @@ def _short(allocation: str) -> str:
     return allocation_label(allocation).removeprefix("hybrid ")
 
 
-def _legend(selection: Selection, table: pd.DataFrame, of: Mapping[str, Mitigation]) -> list[Line2D]:
-    name = "uniform (frames)" if of else "uniform"
-    handles = [Line2D([], [], color=UNIFORM.colour, marker=UNIFORM.marker, markersize=4.5, label=name)]
+def _legend(
+    selection: Selection, table: pd.DataFrame, of: Mapping[str, Mitigation]
+) -> list[tuple[Line2D | tuple[Line2D, ...], str]]:
+    """Marks and what they are; hybrid allocations together where the points themselves are named."""
+    entries: list[tuple[Line2D | tuple[Line2D, ...], str]] = [
+        (_handle(UNIFORM, line=True), "uniform (frames)" if of else "uniform")
+    ]
     hybrids = [name for name in selection.allocations if uniform_frames(name) is None]
     if len(selection.models) == 1 and hybrids:
-        handles.append(Line2D([], [], color=GREY, marker="D", linestyle="", markersize=4, label="hybrid"))
-    elif hybrids:
-        for name in hybrids:
-            style = mark(name)
-            handles.append(
-                Line2D(
-                    [], [], color=style.colour, marker=style.marker, linestyle="", markersize=4.5, label=_short(name)
-                )
-            )
+        entries.append((tuple(_handle(mark(name)) for name in hybrids), "hybrid"))
+    else:
+        entries += [(_handle(mark(name)), _short(name)) for name in hybrids]
     for kind in KINDS:
         if any(mitigation.kind is kind for mitigation in of.values()):
-            look: dict[str, Any] = {"color": kind.mark.colour, "marker": kind.mark.marker, "markersize": 4.5}
-            handles.append(Line2D([], [], label=kind.name, linestyle="-" if kind.joined else "", **look))
+            entries.append((_handle(kind.mark, line=kind.joined), kind.name))
     few = int(table.groupby("model").size().max()) <= SEEDS_IN_AT_MOST
-    return [*handles, *(seed_handle(selection) if few else []), Line2D([], [], label="Pareto front", **FRONT)]
+    entries += [(handle, str(handle.get_label())) for handle in seed_handle(selection) if few]
+    return [*entries, (Line2D([], [], **FRONT), "Pareto front")]
+
+
+def _handle(style: Mark, *, line: bool = False) -> Line2D:
+    return Line2D(
+        [], [], color=style.colour, marker=style.marker, linestyle="-" if line else "", linewidth=0.9, markersize=4.5
+    )
 
 
 if __name__ == "__main__":
