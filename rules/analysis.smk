@@ -132,10 +132,10 @@ rule figure_contrasts:
     params:
         folders=lambda wildcards, input: sorted({os.path.dirname(path) for path in input}),
         code=code("analysis.contrasts"),
-        pairs=pairs(),
+        pairs=figure_pairs,
         draws=f"--resamples {STUDY.analysis.resamples} --seed {STUDY.analysis.seed}",
     message:
-        "setting allocations against each other into {output}"
+        "setting runs against each other into {output}"
     shell:
         "python -m workflow_scripts.analysis.contrasts --evaluations {params.folders:q} --pairs {params.pairs:q}"
         " {params.draws} --output {output:q} > {log:q} 2>&1"

@@ -13,16 +13,14 @@ def sample_files(experiment):
 
 def further_files(experiment):
     """What a figure reads beside scores and changes: files about samples, or a table of stage analysis of its own."""
-    if experiment.figure == "predictors":
-        contrasts = {"contrasts": "<results>/analysis/predictors/contrasts.csv"} if pairs() else {}
-        return sample_files(experiment) | contrasts
-    if experiment.figure == "hybrid":
-        return sample_files(experiment)
+    files = sample_files(experiment) if experiment.figure in ("predictors", "hybrid") else {}
     own = {"abilities": ("abilities", "abilities"), "budget_map": ("effects", "frame_effects")}
-    if experiment.figure not in own:
-        return {}
-    flag, table = own[experiment.figure]
-    return {flag: f"<results>/analysis/{experiment.figure}/{table}.csv"}
+    if pairs(experiment):
+        own[experiment.figure] = ("contrasts", "contrasts")
+    if experiment.figure in own:
+        flag, table = own[experiment.figure]
+        files[flag] = f"<results>/analysis/{experiment.figure}/{table}.csv"
+    return files
 
 
 def further_flags(input):
@@ -35,16 +33,27 @@ def further_flags(input):
     return flags
 
 
-def pairs():
-    """The allocations of the figure predictors that are set against each other, as far as it has them.
+def pairs(experiment):
+    """The runs of an experiment that are set against each other, as far as it has them.
 
-    A predictor against as many frames dealt out by chance: does it matter which sample gets them? The oracle against
-    that predictor and against chance: how much could any predictor do?
+    Figure predictors: a predictor against as many frames dealt out by chance: does it matter which sample gets them? The
+    oracle against that predictor and against chance: how much could any predictor do? Figure trade_off: each mitigation
+    against the plain recipe on the same allocation.
     """
-    like = f"hybrid-{STUDY.budgets.random.predictor}"
-    wanted = [(like, "hybrid-random"), ("hybrid-oracle", like), ("hybrid-oracle", "hybrid-random")]
-    there = plan.allocations(STUDY, "predictors")
-    return [f"{first}:{second}" for first, second in wanted if {first, second} <= set(there) and first != second]
+    recipe = experiment.recipe
+    wanted = []
+    if experiment.figure == "predictors":
+        like = f"hybrid-{STUDY.budgets.random.predictor}"
+        tried = [(like, "hybrid-random"), ("hybrid-oracle", like), ("hybrid-oracle", "hybrid-random")]
+        wanted = [((recipe, a), (recipe, b)) for a, b in tried if {a, b} <= set(experiment.allocations) and a != b]
+    elif experiment.figure == "trade_off":
+        wanted = [((v, a), (recipe, a)) for v in experiment.variants for a in experiment.allocations_of(v)]
+    return [f"{'/'.join(first)}:{'/'.join(second)}" for first, second in wanted]
+
+
+def figure_pairs(wildcards):
+    """These pairs, of the figure that a rule's wildcards name."""
+    return pairs(next(experiment for experiment in STUDY.experiments if experiment.figure == wildcards.figure))
 
 
 def cost_flags(wildcards, input):

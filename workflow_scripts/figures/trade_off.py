@@ -1,14 +1,15 @@
 """The trade-off: change of the video score against change of the image score, for allocations and for mitigations.
 
-Comes in: scores.csv, deltas.csv, and the settings of the recipes where there are several. Goes out: a panel a model,
-with intervals, the path along the uniform allocations, those of interpolated weights and of replayed shares, and the
-Pareto front.
+Comes in: scores.csv, deltas.csv, and, where there are several recipes, their settings and contrasts.csv. Goes out: a
+panel a model, with intervals, the path along the uniform allocations, those of interpolated weights and of replayed
+shares, and the Pareto front.
 """
 
 import argparse
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 
+from workflow_scripts.analysis.contrasts import read_contrasts
 from workflow_scripts.figures.labels import place_labels
 from workflow_scripts.figures.marks import SEED, seed_handle, seed_values, shown
 from workflow_scripts.figures.save import save_figure
@@ -82,9 +84,15 @@ def main() -> None:
     parser.add_argument(
         "--recipes", type=json_of(list[RecipeSettings]), default=[], help="the recipes' settings, the plain one first"
     )
+    parser.add_argument(
+        "--contrasts", type=Path, help="analysis/trade_off/contrasts.csv: mitigations beside the plain run"
+    )
     arguments = parser.parse_args()
     selection, found = select(arguments), mitigations(arguments.recipes)
-    save_figure(draw(selection, found), drawn(selection, found), arguments.output_stem, arguments.dpi)
+    table = drawn(selection, found)
+    if arguments.contrasts is not None:
+        table = beside_run(table, arguments.contrasts, selection.suites)
+    save_figure(draw(selection, found), table, arguments.output_stem, arguments.dpi)
 
 
 def mitigations(recipes: Sequence[RecipeSettings]) -> dict[str, Mitigation]:
@@ -126,6 +134,22 @@ def drawn(selection: Selection, of: Mapping[str, Mitigation] | None = None) -> p
     table["pareto"] = False
     for _, points in table.groupby("model"):
         table.loc[points.index, "pareto"] = pareto(points["image_delta"], points["video_delta"])
+    return table
+
+
+def beside_run(table: pd.DataFrame, path: Path, suites: Sequence[str]) -> pd.DataFrame:
+    """`table` with the paired difference of each mitigation to the plain recipe on the same allocation.
+
+    For each suite `<suite>_beside_run`, its interval `..._ci_low` and `..._ci_high`, and `..._p_holm`; nan for the
+    plain recipe. `path`: contrasts.csv.
+    """
+    keys = ["model", "recipe", "allocation"]
+    found = read_contrasts(path)
+    for suite in suites:
+        rows = found[(found["suite"] == suite) & (found["benchmark"] == suite)]
+        name = f"{suite}_beside_run"
+        taken = {"delta": name, **{column: f"{name}_{column}" for column in ("ci_low", "ci_high", "p_holm")}}
+        table = table.merge(rows[[*keys, *taken]].rename(columns=taken), on=keys, how="left", validate="one_to_one")
     return table
 
 

@@ -15,7 +15,7 @@ from workflow_scripts.settings import InputError
 
 Make = Callable[..., pd.DataFrame]
 Write = Callable[..., Path]
-PAIR = ("hybrid-p", "hybrid-random")
+PAIR = (("full", "hybrid-p"), ("full", "hybrid-random"))
 
 
 @pytest.fixture
@@ -70,12 +70,31 @@ def test_one_seed_is_surer_than_the_gap_of_its_two_changes(folders) -> None:
     assert overlap, "which the intervals against the base do not tell"
 
 
+def test_a_recipe_against_another_on_the_same_allocation(mean_benchmark: Make, write_evaluation: Write) -> None:
+    right = {"full": np.array([1.0, 0.0, 0.0, 1.0]), "replayed": np.array([1.0, 1.0, 0.0, 1.0])}
+    folders = [
+        write_evaluation(
+            "tuned",
+            mean_benchmark(one),
+            [("videomme", "videomme", "videomme_perception_score", 100 * one.mean(), 100.0)],
+            recipe=recipe,
+            allocation="uniform-64",
+            seed=1,
+        )
+        for recipe, one in right.items()
+    ]
+    found = contrasts(read_evaluations(folders), [pair("replayed/uniform-64:full/uniform-64")], 100, 0).iloc[0]
+    sides = found[["recipe", "allocation", "against_recipe", "against"]].tolist()
+    assert sides == ["replayed", "uniform-64", "full", "uniform-64"]
+    assert (found["before"], found["after"], found["delta"]) == (50.0, 75.0, 25.0)
+
+
 def test_what_cannot_be_paired_is_refused(folders) -> None:
     evaluations = read_evaluations([path for key, path in folders.items() if key != ("hybrid-random", 2)])
-    with pytest.raises(InputError, match=r"hybrid-p has seeds \[1, 2\], hybrid-random has \[1\]"):
+    with pytest.raises(InputError, match=r"full/hybrid-p has seeds \[1, 2\], full/hybrid-random has \[1\]"):
         contrasts(evaluations, [PAIR], 10, 0)
-    with pytest.raises(InputError, match="no run on hybrid-oracle for full, small, video, 8"):
-        contrasts(evaluations, [("hybrid-oracle", "hybrid-p")], 10, 0)
-    for text in ("a", "a:", "a:a"):
+    with pytest.raises(InputError, match="no run on full/hybrid-oracle for small, video, 8"):
+        contrasts(evaluations, [(("full", "hybrid-oracle"), ("full", "hybrid-p"))], 10, 0)
+    for text in ("a", "a:b", "r/a:", "r/a:r/a", "r/a:r/b/c"):
         with pytest.raises(argparse.ArgumentTypeError, match="is no pair"):
             pair(text)

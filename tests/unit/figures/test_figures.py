@@ -200,7 +200,8 @@ def test_predictors_without_truth_say_so_and_costs_are_a_samples(
     costs.write_text('{"s": 12.0, "max_rss": 1}\n{"s": 20.0, "max_rss": 1}\n')
     contrasts = pd.DataFrame(
         [
-            {"allocation": "hybrid-qwen3-vl-8b", "against": "hybrid-dinov2", "recipe": "full", "suite": suite}
+            {"allocation": "hybrid-qwen3-vl-8b", "against": "hybrid-dinov2", "suite": suite}
+            | {"recipe": "full", "against_recipe": "full"}
             | {"model": "qwen2.5-vl-7b", "eval_frames": 64, "benchmark": name, "metric": "m", "maximum": 100.0}
             | {"n_questions": 240, "before": 70.0, "after": 70.0 + delta, "delta": delta, "ci_low": delta - 1}
             | {"ci_high": delta + 1, "p_value": 0.02, "n_seeds": 1, "n_clusters": 240, "se_questions": 0.5}

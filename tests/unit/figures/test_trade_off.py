@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from workflow_scripts.analysis.contrasts import COLUMNS
 from workflow_scripts.figures import trade_off
 from workflow_scripts.figures.selection import Selection, select
 from workflow_scripts.settings import ExperimentSettings, InputError, RecipeSettings
@@ -93,6 +94,32 @@ def test_every_point_is_in_the_table_once_with_its_mitigation(flags: list[str]) 
         "replay-20 uniform-64",
         "full hybrid-oracle",
     }
+
+
+def test_each_mitigation_stands_beside_the_plain_run(
+    flags: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart = {name: (change[1] - 1.0, change[2] + 2.0) for name, change in VARIANTS.items()}
+    rows = [
+        dict.fromkeys(COLUMNS, 1.0)
+        | {"recipe": name, "allocation": "uniform-64", "against_recipe": "full", "against": "uniform-64"}
+        | {"model": MODEL, "suite": suite, "benchmark": benchmark, "metric": "m", "delta": delta, "p_value": 0.01}
+        | {"ci_low": delta - 0.5, "ci_high": delta + 0.5}
+        for name, pair in apart.items()
+        for suite, benchmark, delta in (("image", "mme", 9.0), ("image", "image", pair[0]), ("video", "video", pair[1]))
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "contrasts.csv", index=False)
+    said = [*flags, "--recipes", json.dumps([one.model_dump(mode="json") for one in recipes()]), "--dpi", "40"]
+    said += ["--settings", settings().model_dump_json(), "--contrasts", str(tmp_path / "contrasts.csv")]
+    monkeypatch.setattr(sys, "argv", ["trade_off", *said, "--output-stem", str(tmp_path / "figure")])
+    trade_off.main()
+    table = pd.read_csv(tmp_path / "figure.csv").set_index("recipe")
+    for name, (image, video) in apart.items():
+        row = table.loc[name]
+        assert (row["image_beside_run"], row["video_beside_run"]) == pytest.approx((image, video))
+        assert row["video_beside_run_ci_low"] == pytest.approx(video - 0.5)
+        assert row["image_beside_run_p_holm"] == pytest.approx(0.01 * len(VARIANTS))
+    assert table.loc["full", "image_beside_run"].isna().all()
 
 
 def test_paths_run_from_the_base_through_the_shares_to_the_run(flags: list[str]) -> None:
