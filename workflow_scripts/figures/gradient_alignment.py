@@ -60,11 +60,7 @@ def drawn(tables: Tables) -> pd.DataFrame:
     for panel in ("gradient", "update"):
         shown = alignment[(alignment["direction"] == panel) & (alignment["group"] == WHOLE)]
         rows += [_row(panel, row, WHOLE, row["budget"], "cosine") for row in shown.to_dict("records")]
-    ends = alignment["percent"].isin([alignment["percent"].min(), alignment["percent"].max()])
-    most = alignment["budget"] == alignment["budget"].max()
-    parts = alignment[(alignment["direction"] == "gradient") & (alignment["group"] != WHOLE) & ends & most]
-    order = {name: place for place, name in enumerate(_parts(alignment))}
-    rows += [_row("parts", row, row["group"], order[row["group"]], "cosine") for row in parts.to_dict("records")]
+    rows += _contributions(alignment)
     rows += _decomposed(tables)
     for row in tables["steps"].to_dict("records"):
         first = row["first_order_held"]
@@ -87,6 +83,22 @@ def _parts(alignment: pd.DataFrame) -> list[str]:
     names = [name for name in alignment["group"].drop_duplicates() if name != WHOLE]
     layers = sorted((name for name in names if name.startswith("layer ")), key=lambda name: int(name.split()[1]))
     return [name for name in ("vision_tower", "projector", *layers, "language_model") if name in names]
+
+
+def _contributions(alignment: pd.DataFrame) -> list[dict[str, Any]]:
+    """What each part adds to the cosine at the most frames: its inner product over the norms of the whole gradients.
+
+    Of a part's own cosine little could be said: late in training the norm of most parts is lost in its noise.
+    """
+    most = alignment[(alignment["direction"] == "gradient") & (alignment["budget"] == alignment["budget"].max())]
+    whole = most[most["group"] == WHOLE].set_index("percent")
+    norms = whole["image_norm"] * whole["video_norm"]
+    order = {name: place for place, name in enumerate(_parts(alignment))}
+    rows = []
+    for row in most[most["group"] != WHOLE].to_dict("records"):
+        scaled = row | {name: row[name] / norms[row["percent"]] for name in ("inner", "inner_low", "inner_high")}
+        rows.append(_row("parts", scaled, row["group"], order[row["group"]], "inner"))
+    return rows
 
 
 def _decomposed(tables: Tables) -> list[dict[str, Any]]:
@@ -164,7 +176,7 @@ def _by_budget(axes: Axes, rows: pd.DataFrame, marks: dict[int, dict[str, Any]])
 def _by_part(axes: Axes, rows: pd.DataFrame, marks: dict[int, dict[str, Any]]) -> None:
     names = rows.sort_values("x")["series"].drop_duplicates().tolist()
     for number, (percent, mine) in enumerate(rows.groupby("percent")):
-        at = mine["x"] + 0.18 * (2 * number - 1)
+        at = mine["x"] + 0.22 * (number - (len(marks) - 1) / 2)
         axes.hlines(at, mine["low"], mine["high"], color=marks[percent]["color"], linewidth=0.9, zorder=2)
         axes.plot(mine["value"], at, markersize=3.6, zorder=3, **{**marks[percent], "linestyle": ""})
     labels = {"vision_tower": "vision", "language_model": "embeddings,\nhead"}
@@ -173,7 +185,7 @@ def _by_part(axes: Axes, rows: pd.DataFrame, marks: dict[int, dict[str, Any]]) -
     axes.set_yticks(shown, [labels.get(names[place], names[place]) for place in shown])
     axes.set_ylim(len(names) - 0.4, -0.6)
     zero_line(axes)
-    axes.set_xlabel("cosine at the most frames")
+    axes.set_xlabel("part of the cosine")
 
 
 def _against_growth(axes: Axes, rows: pd.DataFrame, marks: dict[int, dict[str, Any]]) -> None:

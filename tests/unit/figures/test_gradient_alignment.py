@@ -37,6 +37,7 @@ def tables(tmp_path: Path) -> Path:
                     rows["alignment"].append(
                         about | {"direction": direction, "budget": budget, "group": group, "batches": 16}
                         | around("cosine", value) | around("inner", 10 * value)
+                        | {"image_norm": 4.0, "video_norm": 5.0 if group == WHOLE else 0.1}
                     )  # fmt: skip
             found = {"direction": "gradient", "quantity": "gamma", "budget": budget, "value": (budget - 8) / 24}
             rows["decomposition"].append(about | found)
@@ -64,9 +65,9 @@ def test_marks_are_the_tables(tables: Path, monkeypatch: pytest.MonkeyPatch) -> 
     behind = pd.read_csv(tables / "gradient_alignment.csv").set_index(["panel", "percent", "series", "x"])["value"]
     assert behind["gradient", 50, "all", 16] == pytest.approx(0.19)
     assert behind["update", 100, "all", 8] == pytest.approx(0.22)
-    # Only the ends of training, at the most frames, in the order of the model.
-    assert set(behind["parts"].index.get_level_values("percent")) == {0, 100}
-    assert behind["parts", 0, "layer 1", 2] == pytest.approx(0.4 - 0.32 - 0.3)
+    # At the most frames, in the order of the model: inner products over the norms of the whole.
+    assert behind["parts"].index.get_level_values("percent").nunique() == 3
+    assert behind["parts", 50, "layer 1", 2] == pytest.approx(10 * (0.4 - 0.32 - 0.3 - 0.05) / 20)
     assert behind["decomposition", 0, "16", (16 - 8) / 24] == pytest.approx(2.4)
     assert behind["decomposition", 0, "fit", 1.0] == 1.0
     # Measured over foretold, against the rate over the sufficient one.
