@@ -14,7 +14,7 @@ UV := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' envs/requirements.txt)
 .PHONY: help setup demo demo-full resume test test-slurm lint unit smoke campaign adopt benchmark clean lock
 
 help:
-	@echo "make demo       the miniature study, to its report (a quarter of an hour on two cores)"
+	@echo "make demo       the miniature study, to its report (ten minutes on two cores)"
 	@echo "make resume     go on with a study that was killed: STUDY='--configfile presets/mine.yaml', else the miniature"
 	@echo "make demo-full  every family and size, three seeds (an hour)"
 	@echo "make test       lint, unit tests, and the smoke study"

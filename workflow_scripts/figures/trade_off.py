@@ -192,7 +192,7 @@ def draw(selection: Selection, of: Mapping[str, Mitigation] | None = None) -> Fi
     figure.legend(
         handles,
         labels,
-        handler_map={tuple: HandlerTuple(ndivide=None, pad=0.3)},
+        handler_map={tuple: HandlerTuple(ndivide=None, pad=0)},
         loc="outside upper center",
         ncols=7 if n > 1 else 3 if of else 4,
         columnspacing=1.0,
@@ -329,7 +329,7 @@ def _legend(
     ]
     hybrids = [name for name in selection.allocations if uniform_frames(name) is None]
     if len(selection.models) == 1 and hybrids:
-        entries.append((tuple(_handle(mark(name)) for name in hybrids), "hybrid"))
+        entries.append((tuple(_handle(mark(name), size=3.6) for name in hybrids), "hybrid"))
     else:
         entries += [(_handle(mark(name)), _short(name)) for name in hybrids]
     for kind in KINDS:
@@ -340,10 +340,9 @@ def _legend(
     return [*entries, (Line2D([], [], **FRONT), "Pareto front")]
 
 
-def _handle(style: Mark, *, line: bool = False) -> Line2D:
-    return Line2D(
-        [], [], color=style.colour, marker=style.marker, linestyle="-" if line else "", linewidth=0.9, markersize=4.5
-    )
+def _handle(style: Mark, *, line: bool = False, size: float = 4.5) -> Line2D:
+    look: dict[str, Any] = {"color": style.colour, "marker": style.marker, "markersize": size, "linewidth": 0.9}
+    return Line2D([], [], linestyle="-" if line else "", markeredgewidth=0, **look)
 
 
 if __name__ == "__main__":
