@@ -13,7 +13,6 @@ number of evaluation frames, benchmark and ability; columns in `COLUMNS`, then s
   number of evaluation frames; the areas are a family of their own.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from workflow_scripts.analysis import command
 from workflow_scripts.analysis.areas import AREAS, area
 from workflow_scripts.analysis.comparison import MEASURED, Comparison, averaged, check_alike, compare
 from workflow_scripts.analysis.deltas import SUITES, paired
@@ -29,7 +29,6 @@ from workflow_scripts.analysis.resampling import bootstrap_weights, holm, swap_m
 from workflow_scripts.analysis.scores import read_table
 from workflow_scripts.settings import InputError
 from workflow_scripts.settings.cli import run
-from workflow_scripts.settings.files import atomic_path
 
 RUN = ("recipe", "model", "allocation", "suite", "eval_frames", "view")
 COLUMNS = (
@@ -38,15 +37,9 @@ COLUMNS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--evaluations", nargs="+", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--resamples", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = command.parser(__doc__).parse_args()
     table = abilities(read_evaluations(arguments.evaluations), arguments.resamples, arguments.seed)
-    with atomic_path(arguments.output) as partial:
-        table.to_csv(partial, index=False, lineterminator="\n")
+    command.write(table, arguments.output)
 
 
 def abilities(evaluations: Sequence[Evaluation], resamples: int, seed: int) -> pd.DataFrame:

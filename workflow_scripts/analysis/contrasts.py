@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from workflow_scripts.analysis import command
 from workflow_scripts.analysis.comparison import MEASURED, compare_evaluations
 from workflow_scripts.analysis.deltas import SUITES
 from workflow_scripts.analysis.evaluations import BASE, Evaluation, read_evaluations
@@ -26,7 +27,6 @@ from workflow_scripts.analysis.resampling import holm
 from workflow_scripts.analysis.scores import read_table
 from workflow_scripts.settings import InputError
 from workflow_scripts.settings.cli import run
-from workflow_scripts.settings.files import atomic_path
 
 SIDES = ("recipe", "allocation", "against_recipe", "against")
 PLACE = ("model", "suite", "eval_frames")
@@ -37,17 +37,12 @@ Pair = tuple[Side, Side]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--evaluations", nargs="+", type=Path, required=True, metavar="DIR")
+    parser = command.parser(__doc__)
     parser.add_argument("--pairs", nargs="+", type=pair, required=True, metavar="RECIPE/ALLOCATION:RECIPE/ALLOCATION")
-    parser.add_argument("--resamples", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     evaluations = read_evaluations(arguments.evaluations)
     table = contrasts(evaluations, arguments.pairs, arguments.resamples, arguments.seed)
-    with atomic_path(arguments.output) as partial:
-        table.to_csv(partial, index=False, lineterminator="\n")
+    command.write(table, arguments.output)
 
 
 def pair(text: str) -> Pair:

@@ -17,7 +17,6 @@ is the suite's score (see `scores`).
   suite scores are a family of their own.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from workflow_scripts.analysis import command
 from workflow_scripts.analysis.comparison import compare_evaluations
 from workflow_scripts.analysis.evaluations import (
     BASE,
@@ -37,7 +37,6 @@ from workflow_scripts.analysis.resampling import holm
 from workflow_scripts.analysis.scores import read_scores_table, read_table
 from workflow_scripts.settings import InputError
 from workflow_scripts.settings.cli import progress, run
-from workflow_scripts.settings.files import atomic_path
 
 COLUMNS = (
     "recipe", "model", "allocation", "suite", "eval_frames", "benchmark", "metric", "maximum", "base", "tuned", "delta",
@@ -49,17 +48,12 @@ FAMILY = ["recipe", "model", "suite"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command.parser(__doc__)
     parser.add_argument("--scores", type=Path, required=True)
-    parser.add_argument("--evaluations", nargs="+", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--resamples", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     table = deltas(read_evaluations(arguments.evaluations), arguments.resamples, arguments.seed)
     check_against_scores(table, read_scores_table(arguments.scores), arguments.scores)
-    with atomic_path(arguments.output) as partial:
-        table.to_csv(partial, index=False, lineterminator="\n")
+    command.write(table, arguments.output)
 
 
 def deltas(evaluations: Sequence[Evaluation], resamples: int, seed: int) -> pd.DataFrame:

@@ -13,7 +13,6 @@ analysis/<figure>/frame_effects.csv, a row an effect, benchmark and metric; colu
   metrics of its benchmarks.
 """
 
-import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from workflow_scripts.analysis import command
 from workflow_scripts.analysis.comparison import MEASURED, compare_evaluations
 from workflow_scripts.analysis.deltas import SUITES
 from workflow_scripts.analysis.evaluations import BASE, Evaluation, read_evaluations
@@ -28,7 +28,6 @@ from workflow_scripts.analysis.resampling import holm
 from workflow_scripts.analysis.scores import read_table
 from workflow_scripts.settings import InputError
 from workflow_scripts.settings.cli import run
-from workflow_scripts.settings.files import atomic_path
 
 COLUMNS = (
     "effect", "model", "suite", "allocation", "eval_frames", "fewest", "most", "benchmark", "metric", "maximum",
@@ -39,15 +38,9 @@ Seeds = Mapping[tuple[str, int], list[Evaluation]]  # by allocation and evaluati
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--evaluations", nargs="+", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--resamples", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = command.parser(__doc__).parse_args()
     table = frame_effects(read_evaluations(arguments.evaluations), arguments.resamples, arguments.seed)
-    with atomic_path(arguments.output) as partial:
-        table.to_csv(partial, index=False, lineterminator="\n")
+    command.write(table, arguments.output)
 
 
 def frame_effects(evaluations: Sequence[Evaluation], resamples: int, seed: int) -> pd.DataFrame:

@@ -14,7 +14,6 @@ checkpoint, evaluation and score; columns in `COLUMNS`.
   `--resamples` draws of clusters (images or videos), the metric computed again on each; empty where there is but one.
 """
 
-import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,12 +21,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from workflow_scripts.analysis import command
 from workflow_scripts.analysis.aggregates import Statistic
 from workflow_scripts.analysis.evaluations import SUITE_METRIC, Evaluation, read_evaluations, suite_mean
 from workflow_scripts.analysis.resampling import bootstrap_weights, interval
 from workflow_scripts.settings import InputError
 from workflow_scripts.settings.cli import progress, run
-from workflow_scripts.settings.files import atomic_path
 
 COLUMNS = (
     "recipe", "model", "family", "size_b", "allocation", "seed", "suite", "eval_frames", "benchmark", "category",
@@ -37,16 +36,10 @@ COLUMNS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--evaluations", nargs="+", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--resamples", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = command.parser(__doc__).parse_args()
     evaluations = read_evaluations(arguments.evaluations)
     table = scores(evaluations, arguments.resamples, arguments.seed)
-    with atomic_path(arguments.output) as partial:
-        table.to_csv(partial, index=False, lineterminator="\n")
+    command.write(table, arguments.output)
 
 
 def scores(evaluations: Sequence[Evaluation], resamples: int, seed: int) -> pd.DataFrame:

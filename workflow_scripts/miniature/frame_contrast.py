@@ -6,10 +6,8 @@ The views differ by a slight crop, a slight change of brightness and noise: what
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,18 +15,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import BitImageProcessor, Dinov2Model, get_cosine_schedule_with_warmup
+from transformers import BitImageProcessor, Dinov2Model
 
 from workflow_scripts.miniature import confusion
 from workflow_scripts.miniature.architectures import build
 from workflow_scripts.miniature.budget_lessons import HELD_OUT, cases, clip_of, stored
-from workflow_scripts.miniature.predictor_training import CHECKPOINT_EVERY, LOG_EVERY, Plan
 from workflow_scripts.miniature.render import render
 from workflow_scripts.miniature.scene import draw_video_scene
 from workflow_scripts.miniature.shipping import ship
+from workflow_scripts.miniature.steps import Plan, train
 from workflow_scripts.predictors.embedding import FrameEmbedder
 from workflow_scripts.predictors.similarity import Likeness, likeness, smallest_budget
-from workflow_scripts.settings import DinoSettings, cli
+from workflow_scripts.settings import DinoSettings
 from workflow_scripts.settings.files import atomic_path
 from workflow_scripts.video.sampling import uniform_indices
 
@@ -70,40 +68,14 @@ def train_dinov2(settings: DinoSettings, budgets: Sequence[int], plan: Plan, out
     width = model.config.hidden_size
     head = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, PROJECTED))
     both = nn.ModuleList([model, head])
-    optimizer = torch.optim.AdamW(both.parameters(), lr=plan.rate, weight_decay=0.02, betas=(0.9, 0.98))
-    schedule = get_cosine_schedule_with_warmup(optimizer, min(50, plan.steps // 10), plan.steps)
-    state, log, begin = plan.checkpoints / "state.pt", list[dict[str, float]](), 0
-    if state.exists():
-        saved = torch.load(state, weights_only=True)
-        both.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
-        begin, log = saved["step"], saved["log"]
-    started, losses = time.monotonic(), list[float]()
-    with cli.progress(plan.steps, output.name) as advance:
-        advance(begin)
-        for step in range(begin, plan.steps):
-            frames = _frames(range(step * plan.batch, (step + 1) * plan.batch))
-            generator = torch.Generator().manual_seed(plan.seed * plan.steps + step)
-            views = torch.cat([_view(frames, generator), _view(frames, generator)])
-            pixels = (views - mean) / std
-            loss = contrast(head(model(pixel_values=pixels).pooler_output))
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(both.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad(set_to_none=True)
-            losses.append(loss.item())
-            if (step + 1) % LOG_EVERY == 0 or step + 1 == plan.steps:
-                row = {"step": step + 1, "loss": float(np.mean(losses)), "seconds": time.monotonic() - started}
-                log.append(row)
-                print(json.dumps(row), flush=True)
-                losses = []
-            if (step + 1) % CHECKPOINT_EVERY == 0:
-                content = {"model": both.state_dict(), "optimizer": optimizer.state_dict()}
-                with atomic_path(state) as partial:
-                    torch.save({**content, "schedule": schedule.state_dict(), "step": step + 1, "log": log}, partial)
-            advance(1)
+
+    def loss_of(step: int) -> Tensor:
+        frames = _frames(range(step * plan.batch, (step + 1) * plan.batch))
+        generator = torch.Generator().manual_seed(plan.seed * plan.steps + step)
+        views = torch.cat([_view(frames, generator), _view(frames, generator)])
+        return contrast(head(model(pixel_values=(views - mean) / std).pooler_output))
+
+    log = train(both, both.parameters(), plan, output.name, loss_of)
     trained = plan.checkpoints / "trained"
     _save(model, processor, trained)
     embedder = FrameEmbedder(settings.model_copy(update={"source": str(trained), "revision": None}), device="cpu")

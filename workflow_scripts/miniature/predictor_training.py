@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
-from transformers import get_cosine_schedule_with_warmup
 
 from workflow_scripts.miniature import confusion
 from workflow_scripts.miniature.architectures import build
 from workflow_scripts.miniature.budget_lessons import FIRST_SEED, HELD_OUT, budget_lesson, cases, clip_of, corpus
 from workflow_scripts.miniature.lessons import corpus as world_corpus
 from workflow_scripts.miniature.shipping import ship
+from workflow_scripts.miniature.steps import WEIGHT_DECAY, Plan, train
 from workflow_scripts.predictors.choice import choose
 from workflow_scripts.predictors.prompt import letters, option_orders, prompt
-from workflow_scripts.settings import PredictorSettings, cli
+from workflow_scripts.settings import PredictorSettings
 from workflow_scripts.settings.files import atomic_path
 from workflow_scripts.vlm.conversation import Example, Turn
 from workflow_scripts.vlm.encode import collate, encode
 from workflow_scripts.vlm.generate import option_logprobs
 from workflow_scripts.vlm.load import VLM, load
 
-LOG_EVERY = 50  # steps
-CHECKPOINT_EVERY = 100  # steps
 VALIDATION_SCENES = 300
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How to train: optimizer steps, lessons a step, peak rate, seed, and a trained miniature to start from, if any."""
-
-    steps: int
-    batch: int
-    rate: float
-    seed: int
-    start_from: Path | None
-    checkpoints: Path
 
 
 CARD = """# {name}
@@ -79,38 +61,14 @@ def train_predictor(predictor: PredictorSettings, budgets: Sequence[int], plan: 
     model = vlm.model.train()
     decay = [p for p in model.parameters() if p.ndim > 1]
     plain = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decay, "weight_decay": 0.02}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98))
-    schedule = get_cosine_schedule_with_warmup(optimizer, min(50, plan.steps // 10), plan.steps)
-    state, log, begin = plan.checkpoints / "state.pt", list[dict[str, float]](), 0
-    if state.exists():
-        saved = torch.load(state, weights_only=True)
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        schedule.load_state_dict(saved["schedule"])
-        begin, log = saved["step"], saved["log"]
-    started, losses = time.monotonic(), list[float]()
-    with cli.progress(plan.steps, predictor.name) as advance:
-        advance(begin)
-        for step in range(begin, plan.steps):
-            numbers = range(step * plan.batch, (step + 1) * plan.batch)
-            loss = model(**_batch(vlm, numbers, predictor, budgets)).loss
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad(set_to_none=True)
-            losses.append(loss.item())
-            if (step + 1) % LOG_EVERY == 0 or step + 1 == plan.steps:
-                row = {"step": step + 1, "loss": float(np.mean(losses)), "seconds": time.monotonic() - started}
-                log.append(row)
-                print(json.dumps(row), flush=True)
-                losses = []
-            if (step + 1) % CHECKPOINT_EVERY == 0:
-                content = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
-                with atomic_path(state) as partial:
-                    torch.save({**content, "schedule": schedule.state_dict(), "step": step + 1, "log": log}, partial)
-            advance(1)
+    groups = [{"params": decay, "weight_decay": WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}]
+
+    def loss_of(step: int) -> Tensor:
+        numbers = range(step * plan.batch, (step + 1) * plan.batch)
+        loss: Tensor = model(**_batch(vlm, numbers, predictor, budgets)).loss
+        return loss
+
+    log = train(model, groups, plan, predictor.name, loss_of)
     # The weights are judged as they are shipped.
     model.to(torch.bfloat16).to(torch.float32).eval()
     true, predicted = held_out(vlm, predictor, budgets)

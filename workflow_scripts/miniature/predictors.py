@@ -19,7 +19,8 @@ import torch
 from workflow_scripts.miniature.architectures import RESOLUTION as SIDE
 from workflow_scripts.miniature.evidence import BUDGETS
 from workflow_scripts.miniature.frame_contrast import train_dinov2
-from workflow_scripts.miniature.predictor_training import Plan, train_predictor
+from workflow_scripts.miniature.predictor_training import train_predictor
+from workflow_scripts.miniature.steps import Plan
 from workflow_scripts.settings import DinoSettings, InputError, ModelSettings, PredictorSettings, cli
 from workflow_scripts.settings.models import Family
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from workflow_scripts.miniature import confusion, frame_contrast, predictor_training
+from workflow_scripts.miniature import confusion, frame_contrast, predictor_training, steps
 from workflow_scripts.miniature.budget_lessons import FIRST_SEED, budget_lesson, cases
 from workflow_scripts.miniature.frame_contrast import contrast, train_dinov2
-from workflow_scripts.miniature.predictor_training import Plan, train_predictor
+from workflow_scripts.miniature.predictor_training import train_predictor
 from workflow_scripts.miniature.predictors import FAMILIES, settings_of
 from workflow_scripts.miniature.records import conversations, video_exchanges
+from workflow_scripts.miniature.steps import Plan
 from workflow_scripts.predictors.prompt import instruction
 from workflow_scripts.settings import DinoSettings
 
@@ -64,8 +65,8 @@ def digests(folder: Path) -> dict[str, str]:
 @pytest.mark.parametrize("name", [*FAMILIES, "dinov2"])
 def test_killed_training_goes_on_and_ends_the_same(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_num_threads(1)
+    monkeypatch.setattr(steps, "CHECKPOINT_EVERY", 1)
     for module in (predictor_training, frame_contrast):
-        monkeypatch.setattr(module, "CHECKPOINT_EVERY", 1)
         monkeypatch.setattr(module, "VALIDATION_SCENES", 4)
     batches = 0
     real = {"budget_lesson": predictor_training.budget_lesson, "_frames": frame_contrast._frames}
