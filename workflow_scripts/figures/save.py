@@ -19,6 +19,7 @@ CSS = (
     "body{font:15px/1.45 'DejaVu Sans',Verdana,sans-serif;margin:24px;color:#111}table{border-collapse:collapse;"
     "border-top:2px solid;border-bottom:2px solid}th,td{padding:5px 10px;text-align:center;white-space:nowrap}"
     "th{border-bottom:1px solid;font-weight:600;vertical-align:bottom}th:first-child,td:first-child{text-align:left}"
+    "td:first-child{min-width:12em;white-space:normal}"
     "small{color:#555;font-size:12px;font-weight:400}p{max-width:70em}svg{max-width:100%;height:auto}"
 )
 METADATA: dict[str, dict[str, str | None]] = {
@@ -26,6 +27,20 @@ METADATA: dict[str, dict[str, str | None]] = {
     "svg": {"Date": None, "Creator": None},
     "png": {"Software": None},
 }
+TEX = str.maketrans(
+    {
+        **{character: rf"\{character}" for character in "%&_#${}"},
+        **{character: f"${character}$" for character in "<>"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "\N{MINUS SIGN}": "$-$",
+        "\N{GREEK CAPITAL LETTER DELTA}": r"$\Delta$",
+        "\N{PLUS-MINUS SIGN}": r"$\pm$",
+        "\N{EN DASH}": "--",
+    }
+)
+"""How LaTeX is told a character, in its oldest font encoding too, where < and > are others."""
 CARRIES = {"pdf": "Keywords", "svg": "Identifier", "png": "Comment"}
 """Where each format carries what the figure was made of; see identity.py."""
 
@@ -131,13 +146,5 @@ def _tex_cell(cell: str) -> str:
 
 def _tex(text: str) -> str:
     bold = text.startswith("**") and text.endswith("**") and len(text) > 4
-    plain = text[2:-2] if bold else text
-    for character, escaped in (("\\", r"\textbackslash{}"), ("%", r"\%"), ("&", r"\&"), ("_", r"\_"), ("#", r"\#")):
-        plain = plain.replace(character, escaped)
-    plain = (
-        plain.replace("\N{MINUS SIGN}", "$-$")
-        .replace("Δ", r"$\Delta$")
-        .replace("\N{EN DASH}", "--")
-        .replace("±", r"$\pm$")
-    )
+    plain = (text[2:-2] if bold else text).translate(TEX)
     return rf"\textbf{{{plain}}}" if bold else plain
