@@ -46,7 +46,7 @@ def draw_questions(settings: AttentionSettings) -> list[Asked]:
     if not paths:
         raise InputError(
             f"attention.root is {settings.root}: no file {settings.pattern} (attention.pattern) is there; expected at "
-            "least one: `snakemake fetch_boxes` brings them"
+            "least one: `snakemake --cores 1 fetch_boxes` brings them"
         )
     order: dict[bytes, tuple[bytes, int, int]] = {}
     for number, path in enumerate(paths):

@@ -54,7 +54,7 @@ def choose_files(names: Sequence[str], settings: ImagesSettings) -> list[str]:
     if not names or len(names) < wanted:
         raise InputError(
             f"images.files is {settings.files}; there are {len(names)} files {settings.pattern} (images.pattern) for "
-            f"{settings.root}; expected that many, and at least one: `snakemake fetch_images` brings them"
+            f"{settings.root}; expected that many, and at least one: `snakemake --cores 1 fetch_images` brings them"
         )
     return sorted(sorted(names, key=lambda name: key(settings.seed, "image-file", name))[:wanted])
 

@@ -53,7 +53,7 @@ class Fetched:
             stratum, video = lacking[0]
             raise InputError(
                 f"{len(lacking)} videos of the sample were not fetched, the first {video.path} ({', '.join(stratum)}): "
-                "run `snakemake fetch` with these settings, or raise dataset.reserve and run it again"
+                "run `snakemake --cores 1 fetch` with these settings, or raise dataset.reserve and run it again"
             )
 
 

@@ -176,13 +176,13 @@ def find_weights(model: ModelSettings) -> Weights:
     if local.is_absolute() or model.source.count("/") != 1:
         raise InputError(
             f"{where} is not a folder on this machine; expected a folder with config.json and safetensors: "
-            "snakemake fetch_models brings a study's models"
+            "snakemake --cores 1 fetch_models brings a study's models"
         )
     snapshot = cached_snapshot(model.source, model.revision)
     if snapshot is None:
         raise InputError(
             f"{where} at revision {model.revision or 'main'} is neither a folder nor in the local Hugging Face cache; "
-            f"expected it there: snakemake fetch_models, or hf download {model.source}"
+            f"expected it there: snakemake --cores 1 fetch_models, or hf download {model.source}"
             + (f" --revision {model.revision}" if model.revision else "")
         )
     weight_files(snapshot, where)

@@ -146,7 +146,7 @@ def required(repository: Repository, pins: Pins) -> str:
     if found is None:
         raise InputError(
             f"repository {repository.name} has no revision in resources/pins.json, nor in the configuration; what is "
-            "fetched must be pinned: run `snakemake pin`, or write the commit there"
+            "fetched must be pinned: run `snakemake --cores 1 pin`, or write the commit there"
         )
     if not COMMIT.fullmatch(found):
         raise InputError(f"repository {repository.name}: revision is {found!r}; expected a commit of 40 hex digits")

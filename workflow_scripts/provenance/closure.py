@@ -7,8 +7,7 @@ envs/requirements.txt locks. What only shows or notes what happens does not coun
 
 What is imported is read, not run. An import anywhere in a module counts, inside a function too. A package whose
 `__init__` does nothing but pass names on (docstring, relative imports, `__all__`) stands for the modules that its names
-come from: `from workflow_scripts.content.syntax import digest, is_text
-from workflow_scripts.settings import InputError` depends on `settings/section.py`, not on all settings.
+come from: `from workflow_scripts.settings import InputError` depends on `settings/section.py`, not on all settings.
 """
 
 import ast

@@ -107,7 +107,7 @@ def test_questions_are_drawn_one_a_picture_and_filled_in(dataset: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"pattern": "none-*"}, ["none-*", "snakemake fetch_boxes"]),
+        ({"pattern": "none-*"}, ["none-*", "snakemake --cores 1 fetch_boxes"]),
         ({"questions": 11}, ["attention.questions is 11", "10 pictures"]),
         ({"question": "Is it {phrase}?"}, ["column phrase is missing", "bbox"]),
         ({"box_corners": True, "questions": 10}, ["column bbox is [", "attention.box_corners"]),

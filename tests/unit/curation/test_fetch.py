@@ -232,7 +232,7 @@ def test_a_fetch_without_a_pin_is_refused(hub: FakeHub, tmp_path: Path) -> None:
     done = call(hub, tmp_path, revision=None)
     assert done.returncode == 2
     assert "repository o/videos has no revision" in done.stderr
-    assert "snakemake pin" in done.stderr
+    assert "snakemake --cores 1 pin" in done.stderr
     assert hub.asked == []
     assert "revision is 'main'; expected a commit" in call(hub, tmp_path, revision="main").stderr
 

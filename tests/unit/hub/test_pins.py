@@ -61,7 +61,7 @@ def test_a_configured_revision_goes_before_the_pinned_one() -> None:
     held = Pins(datasets={"o/data": Pin(revision=COMMIT)})
     assert pins.required(Repository("datasets", "o/data", None), held) == COMMIT
     assert pins.required(Repository("datasets", "o/data", OTHER), held) == OTHER
-    with pytest.raises(InputError, match=r"o/other has no revision .* `snakemake pin`"):
+    with pytest.raises(InputError, match=r"o/other has no revision .* `snakemake --cores 1 pin`"):
         pins.required(Repository("datasets", "o/other", None), held)
     with pytest.raises(InputError, match=r"revision is 'main'; expected a commit"):
         pins.required(Repository("datasets", "o/data", "main"), held)
