@@ -39,7 +39,7 @@ def test_the_run_is_resolved_and_read_back(world: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"source": "nowhere/models/x"}, "nowhere/models/x is not a folder on this machine.* snakemake --cores 1 fetch_models"),
+        ({"source": "nowhere/models/x"}, "nowhere/models/x is not a folder.* snakemake --cores 1 fetch_models"),
         (
             {"source": "someone/not-downloaded", "revision": "abc"},
             "snakemake --cores 1 fetch_models, or hf download someone/not-downloaded --revision abc",
