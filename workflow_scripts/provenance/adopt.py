@@ -46,7 +46,7 @@ def adopt(folder: Path) -> tuple[int, list[str]]:
             f"{more}; copy them again, or delete them to have them made again"
         )
     missing = [path for path, content in contents.items() if content is None]
-    _restore(records)
+    _restore(records, [_own(record) for record in records])
     return sum(not any(contents[file.path] is None for file in one.made) for one in records), missing
 
 
@@ -89,6 +89,8 @@ def strangers(jobs: Iterable[Any], persistence: Any, root: str) -> list[str]:
 
 def _contents(records: Records, folder: Path) -> dict[str, str | None]:
     """SHA-256 of every file that a job made; None where it is not there."""
+    # what was remembered came along with the files, and proves nothing
+    (folder / MEMORY).unlink(missing_ok=True)
     checksums = Checksums(folder / MEMORY)
     paths = list(dict.fromkeys(file.path for record in records for file in record.made))
     contents: dict[str, str | None] = {}
@@ -104,17 +106,28 @@ def _content(checksums: Checksums, path: str) -> str | None:
     return checksums.of(Path(path)) if os.path.isfile(path) else None
 
 
-def _restore(records: Iterable[Record]) -> None:
-    """Give files their times, and Snakemake what it knew of them; where a job's file is missing, of the others."""
+def _own(record: Record) -> Any:
+    """What Snakemake knew of a job. Raises InputError where the record has nothing of the kind."""
+    from pydantic import ValidationError
     from snakemake.persistence import MetadataRecord
 
+    try:
+        return MetadataRecord.model_validate({**record.snakemake, "endtime": 0.0})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise InputError(f"the record of {record.key} has no record of Snakemake: {where}: {first['msg']}") from None
+
+
+def _restore(records: Iterable[Record], known: Iterable[Any]) -> None:
+    """Give files their times, and Snakemake what it knew of them; where a job's file is missing, of the others."""
     persistence = _persistence()
-    for record in records:
+    for record, one in zip(records, known, strict=True):
         for file in filter(_is_there, record.made):
             os.utime(file.path, ns=(file.mtime_ns, file.mtime_ns))
         for file in filter(_is_there, record.outputs):
-            known = MetadataRecord.model_validate({**record.snakemake, "endtime": os.stat(file.path).st_mtime})
-            persistence._write_record(file.path, known)
+            ended = os.stat(file.path).st_mtime
+            persistence._write_record(file.path, one.model_copy(update={"endtime": ended}))
 
 
 def _is_there(file: File) -> bool:

@@ -2,12 +2,17 @@
 
 import ast
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
 from workflow_scripts.content.syntax import digest
-from workflow_scripts.notes.job import PACKAGE, blob
+from workflow_scripts.notes.job import PACKAGE, ROOT, blob
+
+
+def absent(commits: Iterable[str], root: Path = ROOT) -> list[str]:
+    """Those of some commits that the repository in `root` does not have; all, where it is none."""
+    return [commit for commit in commits if _git(root, "cat-file", "-e", f"{commit}^{{commit}}") is None]
 
 
 class History:
@@ -55,8 +60,12 @@ class History:
             return None
 
     def _git(self, *arguments: str) -> bytes | None:
-        try:
-            done = subprocess.run(["git", "-C", str(self.root), *arguments], capture_output=True, check=False)
-        except FileNotFoundError:
-            return None
-        return done.stdout if done.returncode == 0 else None
+        return _git(self.root, *arguments)
+
+
+def _git(root: Path, *arguments: str) -> bytes | None:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -13,7 +13,7 @@ their checksums. A file that is not as its job left it stops the export.
 import argparse
 import mimetypes
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +88,23 @@ def build(records: Records, checksums: Checksums) -> ROCrate:
     for path in study_files(folder):
         name = f"{root}/{path.relative_to(folder).as_posix()}"
         entities[name] = crate.add_file(path, name, properties=_properties(records, path, name, checksums))
+    for fault in stale(records, {name: str(entity["sha256"]) for name, entity in entities.items()}):
+        raise InputError(f"{fault}; run the study again, then export it")
     _actions(crate, jobs, entities, workflow)
     return crate
+
+
+def stale(records: Records, contents: Mapping[str, str | None]) -> Iterator[str]:
+    """What jobs read in another state than the one that is there, a line each, of jobs whose own files are there.
+
+    contents: SHA-256 by path.
+    """
+    for record in records:
+        if any(file.path in contents and records.of(file.path) is record for file in record.made):
+            for file in record.inputs:
+                found = contents.get(file.path)
+                if found is not None and found != file.sha256:
+                    yield f"{record.name} read {file.path} as {file.sha256[:12]}..., and it is {found[:12]}... now"
 
 
 def _workflow(crate: ROCrate, checksums: Checksums, parts: list[Any], licence: Any) -> Any:
@@ -109,6 +124,8 @@ def _properties(records: Records, path: Path, name: str, checksums: Checksums) -
     """What the crate says of a file, once it is proven to be the one on record."""
     found = checksums.of(path)
     maker = records.of(name)
+    if maker is None and path.is_symlink():
+        raise InputError(f"file {path} is a link that no job made; expected a file of the study")
     if maker is not None:
         recorded = next(file.sha256 for file in maker.made if file.path == name)
         if recorded != found:

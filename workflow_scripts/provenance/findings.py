@@ -3,24 +3,31 @@
 Every check compares contents. Times are only ever shown.
 """
 
+import json
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import IntFlag
 from pathlib import Path
+from typing import Any
 
 from workflow_scripts.content.checksums import Checksums
 from workflow_scripts.provenance.closure import ROOT, Repository
-from workflow_scripts.provenance.gather import module_of, used_digests
-from workflow_scripts.provenance.invocation import read_invocation
+from workflow_scripts.provenance.gather import code_digest, module_of, used_digests
+from workflow_scripts.provenance.invocation import Invocation
+from workflow_scripts.provenance.loose import carried
+from workflow_scripts.provenance.parameters import is_code, parsed
 from workflow_scripts.provenance.pending import pending
-from workflow_scripts.provenance.records import File, Record, Records, Source
+from workflow_scripts.provenance.records import File, Record, Records, Source, files_digest
 from workflow_scripts.provenance.sources import listed_files
 from workflow_scripts.provenance.why import explain
 from workflow_scripts.settings import InputError
 
 SHOWN = 4
+DRAWN = (".png", ".pdf", ".svg")
+"""Endings of the pictures that carry an identity."""
 THREADS = 4
 
 
@@ -62,16 +69,17 @@ def check_files(records: Records, lineage: Sequence[Record], checksums: Checksum
         wanted += [(record, file.path, records.locate(file.path), file.sha256) for file in record.made]
         wanted += [(record, file.path, records.locate(file.path), file.sha256) for file in _unmade(records, record)]
         for source in record.sources:
-            place = records.locate(source.place)
-            if place.is_dir():
-                wanted += [
-                    (record, f"{source.place}/{path}", place / path, sha) for path, sha in _listed(source, records)
-                ]
+            place, listed = records.locate(source.place), _listed(source, records)
+            if listed is not None and files_digest((sha, path) for path, sha in listed) != source.sha256:
+                text = f"{source.kind} {source.name}: the list of its files is not the one on record"
+                findings.append(Finding(Kind.EDITED, record.key, text))
+            if os.path.isdir(place):
+                wanted += [(record, f"{source.place}/{path}", place / path, sha) for path, sha in listed or ()]
             elif source.count:
                 elsewhere.append(source)
     unique = {str(path): (record, name, path, sha256) for record, name, path, sha256 in reversed(wanted)}
     with ThreadPoolExecutor(THREADS) as pool:
-        found = pool.map(lambda one: checksums.of(one[2]) if one[2].is_file() else None, unique.values())
+        found = pool.map(lambda one: checksums.of(one[2]) if os.path.isfile(one[2]) else None, unique.values())
         contents = dict(zip(unique, found, strict=True))
     for record, name, path, sha256 in wanted:
         content = contents[str(path)]
@@ -81,7 +89,7 @@ def check_files(records: Records, lineage: Sequence[Record], checksums: Checksum
             findings.append(
                 Finding(Kind.EDITED, record.key, f"{name} is not as it was: {content[:12]}, not {sha256[:12]}", name)
             )
-    sizes = sum(path.stat().st_size for _, _, path, _ in unique.values() if path.is_file())
+    sizes = sum(path.stat().st_size for _, _, path, _ in unique.values() if os.path.isfile(path))
     return list(dict.fromkeys(findings)), Checked(len(unique), sizes, tuple(elsewhere))
 
 
@@ -92,6 +100,7 @@ def check_records(records: Records, lineage: Sequence[Record]) -> list[Finding]:
         found += [Finding(Kind.STALE, record.key, text) for text in _stale(records, record)]
         found += [Finding(Kind.MISSING, record.key, text) for text in _missing(records, record)]
         found += [Finding(Kind.UNCOMMITTED, record.key, text) for text in _uncommitted(record)]
+        found += [Finding(Kind.EDITED, record.key, text) for text in _contradictions(records, record)]
     return found
 
 
@@ -100,7 +109,10 @@ def check_code(lineage: Sequence[Record], repository: Repository) -> list[Findin
     found = []
     for record in lineage:
         called = module_of(record.command)
-        if record.code is None or called is None:
+        if record.code is None:
+            continue
+        if called is None:
+            found.append(Finding(Kind.STALE, record.key, "its command runs no code of this repository"))
             continue
         try:
             now = repository.code(called[0])
@@ -115,17 +127,19 @@ def check_code(lineage: Sequence[Record], repository: Repository) -> list[Findin
 
 
 def check_settings(
-    records: Records, target: Record, lineage: Sequence[Record], repository: Repository
+    records: Records, target: Record, lineage: Sequence[Record], repository: Repository, called: Invocation
 ) -> list[Finding]:
     """Whether the study's configuration, here and now, gives each job the settings that it had.
 
-    Raises InputError where that cannot be told: the study is not in its place below the working directory, or
-    Snakemake cannot plan it.
+    called: how Snakemake is to be called. Raises InputError where that cannot be told: the study is not in its place
+    below the working directory, an overlay is missing, or Snakemake cannot plan it.
     """
     if Path(records.root).resolve() != records.folder.resolve():
         raise InputError(f"{records.folder} is not {records.root} below the working directory")
-    called = read_invocation(records.folder)
     files = [Path(path).absolute() for path in called.configfiles]
+    for path in files:
+        if not path.is_file():
+            raise InputError(f"file {path} is missing; expected the overlay that the study ran with")
     waiting = pending([target.key], files, Path.cwd(), ROOT / "Snakefile", called.config)
     wanted = {record.key for record in lineage}
     return [
@@ -162,11 +176,14 @@ def _unmade(records: Records, record: Record) -> Iterator[File]:
     yield from (file for file in record.inputs if records.of(file.path) is None)
 
 
-def _listed(source: Source, records: Records) -> list[tuple[str, str]]:
+def _listed(source: Source, records: Records) -> list[tuple[str, str]] | None:
+    """A source's files; None where only a revision is known, or the list is not there, which is found by itself."""
+    if source.sha256 is None or (source.listed_in and not os.path.isfile(records.locate(source.listed_in))):
+        return None
     try:
         return listed_files(source, records.locate)
     except InputError:
-        return []  # the list itself is found to be broken or missing
+        return []
 
 
 def _stale(records: Records, record: Record) -> Iterator[str]:
@@ -198,6 +215,34 @@ def _uncommitted(record: Record) -> Iterator[str]:
         yield f"made by code that is in no commit: {_some(record.run.changed)}"
     if record.run.commit is None or record.run.changed is None:
         yield "made by code outside git, or of a commit that is not here"
+
+
+def _contradictions(records: Records, record: Record) -> Iterator[str]:
+    """What a record says twice, and not the same each time: in Snakemake's own, or in what a figure carries."""
+    said = record.snakemake
+    if said and not record.kept:
+        values = [parsed(str(one)) for one in said.get("params") or []]
+        code = next((one for one in values if is_code(one)), None)
+        settings = [one for one in values if not is_code(one)]
+        mine = None if record.code is None else record.code.model_dump(exclude={"digest"})
+        beside = {
+            "rule": record.rule == said.get("rule"),
+            "command": record.command == said.get("shellcmd"),
+            "settings": _sorted(record.settings.values()) == _sorted(settings),
+            "code": mine == code and (code is None or record.code is None or record.code.digest == code_digest(code)),
+        }
+        wrong = [name for name, same in beside.items() if not same]
+        if wrong:
+            yield f"its record was edited: {', '.join(wrong)} and Snakemake's part of it contradict each other"
+    if record.run is not None and record.run.identity is not None:
+        for path in (records.locate(file.path) for file in record.outputs if file.path.endswith(DRAWN)):
+            known = carried(path) if os.path.isfile(path) else None
+            if known is not None and known.record != record.run.identity:
+                yield f"{path} carries the identity of another making: {known.record}"
+
+
+def _sorted(values: Iterable[Any]) -> list[str]:
+    return sorted(json.dumps(one, sort_keys=True, default=str) for one in values)
 
 
 def _differ(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

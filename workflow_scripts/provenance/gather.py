@@ -192,7 +192,7 @@ def used_digests(inputs: Sequence[str], makers: Mapping[str, Record]) -> dict[st
 
 def _is_read(maker: Record, path: str) -> bool:
     base = os.path.commonpath([os.path.dirname(file.path) for file in maker.outputs])
-    return BESIDE[maker.rule].get(os.path.relpath(path, base).split(os.sep)[0], False)
+    return BESIDE.get(maker.rule, {}).get(os.path.relpath(path, base).split(os.sep)[0], False)
 
 
 def _beside(rule: str, outputs: Sequence[str]) -> list[str]:
@@ -207,7 +207,7 @@ def _kept(record: Record, before: Record | None) -> Record:
     """The record; where nothing ran, because the user kept the files with --touch, how they were made as it was."""
     if before is None or record.run is not None or _contents(record) != _contents(before):
         return record
-    changed = (record.code, record.settings) != (before.code, before.settings)
+    changed = any(getattr(record, name) != getattr(before, name) for name in ("code", "settings", "command"))
     made = ("command", "settings", "code", "started", "ended", "peak_memory_mb", "run")
     return record.model_copy(update={**{name: getattr(before, name) for name in made}, "kept": before.kept or changed})
 
@@ -233,11 +233,12 @@ def _settings(job: Any, recorded: Sequence[str]) -> tuple[dict[str, Any], Code |
         settings[f"unnamed-{number}"] = parsed(text)
     for name, value in list(settings.items()):
         if is_code(value):
-            code = Code(digest=_digest(value), **settings.pop(name))
+            code = Code(digest=code_digest(value), **settings.pop(name))
     return settings, code
 
 
-def _digest(value: Any) -> str:
+def code_digest(value: Any) -> str:
+    """Of the modules and packages behind a command."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 

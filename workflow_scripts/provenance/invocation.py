@@ -3,21 +3,25 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 
 from workflow_scripts.settings import InputError, Section
 from workflow_scripts.settings.files import write_json
 
 PLACE = Path("provenance") / "invocation.json"
+Overlay = Annotated[str, StringConstraints(pattern=r"^[^-]")]
+"""A file that a command line takes for no flag."""
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""A setting that a command line takes for no flag."""
 
 
 class Invocation(Section):
     """What decides a study's settings."""
 
-    configfiles: tuple[str, ...] = Field(description="Overlays on config.yaml, from the working directory.")
-    config: dict[str, Any] = Field(description="Settings of the command line.")
+    configfiles: tuple[Overlay, ...] = Field(description="Overlays on config.yaml, from the working directory.")
+    config: dict[Key, Any] = Field(description="Settings of the command line.")
 
     @property
     def flags(self) -> list[str]:
@@ -41,7 +45,7 @@ def read_invocation(folder: Path) -> Invocation:
     """How Snakemake was called. folder: the study's. Raises InputError where that is not on record."""
     try:
         return Invocation.model_validate_json((folder / PLACE).read_bytes())
-    except (FileNotFoundError, ValidationError):
+    except (OSError, ValidationError):
         raise InputError(f"file {folder / PLACE} does not say how Snakemake was called; run the study again") from None
 
 

@@ -1,5 +1,6 @@
 """Figures away from their study: what they carry of their making, and the records that know them."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +39,9 @@ def carried(path: Path) -> Carried | None:
 
 
 def study_of(path: Path) -> Path | None:
-    """The study's folder that a file is in; None where it is in none."""
-    return next((folder for folder in path.resolve().parents if (folder / FOLDER).is_dir()), None)
+    """The study's folder that a file is in; None where it is in none. A link is in the folder where it lies."""
+    places = (Path(os.path.abspath(path)), path.resolve())
+    return next((folder for one in places for folder in one.parents if (folder / FOLDER).is_dir()), None)
 
 
 def studies_in(results: Path) -> list[Path]:
@@ -57,16 +59,18 @@ def find(path: Path, results: Path) -> Found | None:
     study = study_of(path)
     if study is not None:
         records = read_records(study)
-        record = records.of(path.resolve())
+        place = Path(os.path.abspath(path))
+        place = place if place.is_relative_to(study) else path.resolve()
+        name = f"{records.root}/{place.relative_to(study).as_posix()}" if len(records) else place.name
+        record = records.of(name)
         if record is not None:
-            name = f"{records.root}/{path.resolve().relative_to(study.resolve()).as_posix()}"
             on_record = {file.path: file.sha256 for file in record.made}[name]
             return Found(records, record, name, path.is_file() and file_sha256(path) == on_record)
     if not path.is_file():
         raise InputError(f"file {path} is missing; expected a result, or a figure that was one")
     sha256, known = file_sha256(path), carried(path)
     studies = [read_records(folder) for folder in studies_in(results)]
-    for records in studies:
+    for records in studies if path.stat().st_size else []:  # nothing is nobody's content
         for record, file in records.with_content(sha256):
             return Found(records, record, file.path, True)
     for records in studies if known is not None else []:

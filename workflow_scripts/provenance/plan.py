@@ -36,14 +36,14 @@ def planned(
     try:
         # what it says goes to standard error until the end of the block
         with contextlib.redirect_stderr(io.StringIO()), SnakemakeApi(output) as api:
-            workflow = api.workflow(
-                resource_settings=ResourceSettings(cores=1),
-                config_settings=ConfigSettings(configfiles=tuple(configfiles), config=dict(config or {})),
-                snakefile=snakefile,
-                workdir=folder,
-            )
             settings = DAGSettings(targets=set(targets), max_checksum_file_size=CHECKSUM_BYTES)
             try:
+                workflow = api.workflow(
+                    resource_settings=ResourceSettings(cores=1),
+                    config_settings=ConfigSettings(configfiles=tuple(configfiles), config=dict(config or {})),
+                    snakefile=snakefile,
+                    workdir=folder,
+                )
                 workflow.dag(settings).execute_workflow(executor="local", pseudo_executor="dryrun")
             except Exception as error:
                 raise InputError(f"the workflow cannot be planned: {said.text or error}") from error

@@ -18,15 +18,18 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from workflow_scripts.settings import InputError, Section
 
 FORMAT = 1
 FOLDER = Path("provenance") / "records"
 """Where records are, below results/<study>/."""
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Commit = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{40,64}$")]
+Root = Annotated[str, StringConstraints(pattern=r"^results/[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class File(Section):
@@ -34,8 +37,10 @@ class File(Section):
 
     path: str = Field(description="As the command names it.")
     bytes: int = Field(description="Size.")
-    sha256: str = Field(description="Content.")
-    mtime_ns: int = Field(description="Time of its last change, nanoseconds since 1970. Says nothing of its content.")
+    sha256: Sha256 = Field(description="Content.")
+    mtime_ns: int = Field(
+        ge=0, lt=2**63, description="Time of its last change, nanoseconds since 1970. Says nothing of its content."
+    )
 
 
 class Source(Section):
@@ -85,7 +90,7 @@ class Run(Section):
     slurm: dict[str, str] = Field(description="SLURM's variables of the job; empty without SLURM.")
     python: str = Field(description="Version of Python.")
     packages: dict[str, str] = Field(description="Installed version of each locked package behind the command.")
-    commit: str | None = Field(description="Commit of the repository; null outside git.")
+    commit: Commit | None = Field(description="Commit of the repository; null outside git.")
     changed: tuple[str, ...] | None = Field(
         description="Files it ran whose code is not the commit's; null outside git. Comments do not count."
     )
@@ -99,14 +104,14 @@ class Record(Section):
 
     format: int = Field(description="Version of this format.")
     study: str = Field(description="Name of the study.")
-    root: str = Field(description="results/<study>: the folder that paths of the study's files begin with.")
+    root: Root = Field(description="results/<study>: the folder that paths of the study's files begin with.")
     rule: str = Field(description="Rule of the workflow.")
     wildcards: dict[str, str] = Field(description="Its wildcards.")
     command: str = Field(description="The command as the shell got it.")
     settings: dict[str, Any] = Field(description="The rule's parameters by name, without `code`.")
     code: Code | None = Field(description="The code behind the command; null where the rule does not name it.")
     inputs: tuple[File, ...] = Field(description="Files that the job read and the rule declares.")
-    outputs: tuple[File, ...] = Field(description="Files that the job wrote and the rule declares.")
+    outputs: tuple[File, ...] = Field(min_length=1, description="Files that the job wrote and the rule declares.")
     beside: tuple[File, ...] = Field(description="Files that the job wrote beside them, such as weights.")
     used: dict[str, str] = Field(description="Digest of the files beside that it read of each parent, by parent's key.")
     sources: tuple[Source, ...] = Field(description="What it read that no rule makes.")
@@ -114,8 +119,17 @@ class Record(Section):
     ended: str = Field(description="Time of the job's end, as Snakemake has it.")
     peak_memory_mb: float | None = Field(description="Most memory of all its processes together, where measured, MB.")
     run: Run | None = Field(description="What the process knew; null where it left no note.")
-    kept: bool = Field(description="Whether the user kept the files (--touch) although code or settings had changed.")
+    kept: bool = Field(description="Whether the user kept the files (--touch) although what makes them had changed.")
     snakemake: dict[str, Any] = Field(description="Snakemake's own record, which `adopt` gives back to Snakemake.")
+
+    @model_validator(mode="after")
+    def _holds(self) -> Self:
+        if self.format != FORMAT:
+            raise ValueError(f"it is of format {self.format}; expected {FORMAT}")
+        for file in self.made:
+            if not file.path.startswith(f"{self.root}/") or {"..", "."} & set(file.path.split("/")):
+                raise ValueError(f"its job wrote {file.path!r}; expected a file below {self.root}")
+        return self
 
     @property
     def key(self) -> str:
@@ -140,7 +154,7 @@ class Record(Section):
 
 
 class Records:
-    """The records of one study's folder."""
+    """The records of one study's folder. Of two that name a file the later in `records` holds."""
 
     def __init__(self, folder: Path, records: Iterable[Record]) -> None:
         self.folder = folder
@@ -190,8 +204,12 @@ class Records:
         return list({maker.key: maker for maker in makers}.values())
 
     def lineage(self, records: Sequence[Record]) -> list[Record]:
-        """These records and all behind them, each once, after those it depends on."""
+        """These records and all behind them, each once, after those it depends on.
+
+        Raises InputError where a job is behind itself.
+        """
         found: dict[str, Record] = {}
+        begun: set[str] = set()
         waiting: list[tuple[Record, bool]] = [(record, False) for record in reversed(records)]
         while waiting:
             record, ready = waiting.pop()
@@ -199,7 +217,11 @@ class Records:
                 continue
             if ready:
                 found[record.key] = record
+            elif record.key in begun:
+                place = record_path(self.folder, self.root, record.key)
+                raise InputError(f"file {place} has a job that reads what was made of its own files; expected none")
             else:
+                begun.add(record.key)
                 waiting.append((record, True))
                 waiting += [(parent, False) for parent in reversed(self.parents(record)) if parent.key not in found]
         return list(found.values())
@@ -222,11 +244,13 @@ def record_path(folder: Path, root: str, key: str) -> Path:
 
 
 def read_record(path: Path) -> Record:
-    """One record. Raises InputError where the file is missing or is no record."""
+    """One record. Raises InputError where the file is missing, cannot be read or is no record."""
     try:
         return Record.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"file {path} is missing; expected a job's record") from None
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; expected the file of a job's record") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -234,9 +258,20 @@ def read_record(path: Path) -> Record:
 
 
 def read_records(folder: Path) -> Records:
-    """All records of a study. folder: results/<study>, or a copy of it. Raises InputError where one is broken."""
+    """All records of a study, the oldest first. folder: results/<study>, or a copy of it.
+
+    Raises InputError where one is broken, lies where that of another job belongs, or is of another study.
+    """
     paths = sorted((folder / FOLDER).rglob("*.json")) if (folder / FOLDER).is_dir() else []
-    return Records(folder, map(read_record, paths))
+    found = {path: read_record(path) for path in paths}
+    studies = {record.root: path for path, record in reversed(found.items())}
+    if len(studies) > 1:
+        each = ", ".join(f"{root} ({path})" for root, path in sorted(studies.items()))
+        raise InputError(f"folder {folder / FOLDER} holds records of {each}; expected those of one study")
+    for path, record in found.items():
+        if path != (place := record_path(folder, record.root, record.key)):
+            raise InputError(f"file {path} holds the record of {record.key}; expected that in {place} alone")
+    return Records(folder, sorted(found.values(), key=lambda record: record.ended))
 
 
 def files_digest(files: Iterable[tuple[str, str]]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from workflow_scripts.provenance.findings import Finding, Kind
-from workflow_scripts.provenance.invocation import read_invocation
+from workflow_scripts.provenance.invocation import Invocation
 from workflow_scripts.provenance.records import Record, Records
 from workflow_scripts.settings import InputError
 
@@ -23,10 +23,11 @@ def broken(records: Records, findings: Sequence[Finding]) -> list[Record]:
     return [record for key in dict.fromkeys(keys) if (record := records.by_key(key)) is not None]
 
 
-def repair(records: Records, target: Record, findings: Sequence[Finding], profile: str) -> int:
+def repair(records: Records, target: Record, findings: Sequence[Finding], called: Invocation, profile: str) -> int:
     """Run the broken jobs again, and all that depends on them for `target`. Returns Snakemake's exit status.
 
-    Raises InputError where the study is not in its place below the working directory, or a source is broken.
+    called: how Snakemake is to be called. Raises InputError where the study is not in its place below the working
+    directory, or a source is broken.
     """
     if not records.folder.is_dir() or Path(records.root).resolve() != records.folder.resolve():
         raise InputError(f"{records.folder} is not {records.root} here; expected the study in its own place")
@@ -41,7 +42,7 @@ def repair(records: Records, target: Record, findings: Sequence[Finding], profil
         if finding.kind == Kind.EDITED and finding.path is not None:
             records.locate(finding.path).unlink(missing_ok=True)
             print(f"removed {finding.path}")
-    command = [str(Path(sys.executable).parent / "snakemake"), target.key, *read_invocation(records.folder).flags]
+    command = [str(Path(sys.executable).parent / "snakemake"), target.key, *called.flags]
     command += ["--profile", profile, "--forcerun", *(record.key for record in jobs)]
     print(" ".join(command), flush=True)
     return subprocess.run(command, check=False).returncode

@@ -55,7 +55,10 @@ def listed_files(source: Source, locate: Callable[[str], Path]) -> list[tuple[st
 def _listed(kind: str, path: Path) -> list[tuple[str, str]]:
     if kind == "annotations":
         subsets = _inventory(path)["subsets"]
-        return sorted((one["file"], one["sha256"]) for subset in subsets for one in subset["annotations"])
+        try:
+            return sorted((str(one["file"]), str(one["sha256"])) for subset in subsets for one in subset["annotations"])
+        except (KeyError, TypeError):
+            raise InputError(f"file {path} is no inventory; expected what rule inventory writes") from None
     table = read_parquet(path, ["video", "sha256"]).drop_duplicates()
     return sorted(zip(table["video"], table["sha256"], strict=True))
 

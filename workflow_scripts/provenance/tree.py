@@ -42,6 +42,11 @@ def draw(records: Records, top: Record, findings: Sequence[Finding], *, full: bo
             stack.append((f"{rest}{'└── ' if last else '├── '}", f"{rest}{'    ' if last else '│   '}", child))
 
 
+def plain(text: str) -> str:
+    """Text of a record for a terminal: what is not printable, a line's end among it, is written as Python writes it."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 def describe(source: Source) -> str:
     """A source in a line."""
     revision = f" at {source.revision[:DIGITS]}" if source.revision else ""

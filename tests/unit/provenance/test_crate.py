@@ -1,5 +1,6 @@
 """A study exports as a Workflow Run RO-Crate that says what it holds, and importing it notices every change."""
 
+import hashlib
 import json
 import shutil
 import zipfile
@@ -99,13 +100,37 @@ def linked(crate: Path) -> None:
 def forged(crate: Path) -> None:
     """Changed together with its checksum in the metadata: the record tells."""
     changed(crate)
-    import hashlib
-
     found = hashlib.sha256((crate / "results/tiny/figures/plot.csv").read_bytes()).hexdigest()
     value = json.loads((crate / METADATA).read_text())
     for entity in value["@graph"]:
         if entity["@id"] == "results/tiny/figures/plot.csv":
             entity["sha256"] = found
+    (crate / METADATA).write_text(json.dumps(value))
+
+
+def linked_folder(crate: Path) -> None:
+    (crate / "results/tiny/more").symlink_to(crate.parent)
+
+
+def unlisted(crate: Path) -> None:
+    value = json.loads((crate / METADATA).read_text())
+    for entity in value["@graph"]:
+        if entity["@id"] == "results/tiny/figures/plot.csv":
+            entity["sha256"] = 5
+    (crate / METADATA).write_text(json.dumps(value))
+
+
+def forged_without_its_record(crate: Path) -> None:
+    """Changed together with its checksum, its record taken away: those of the jobs that read it tell."""
+    path, name = crate / "results/tiny/analysis/scores.csv", "results/tiny/analysis/scores.csv"
+    record = "results/tiny/provenance/records/analysis/scores.csv.json"
+    path.write_text("better")
+    (crate / record).unlink()
+    value = json.loads((crate / METADATA).read_text())
+    value["@graph"] = [entity for entity in value["@graph"] if entity["@id"] != record]
+    for entity in value["@graph"]:
+        if entity["@id"] == name:
+            entity["sha256"] = hashlib.sha256(b"better").hexdigest()
     (crate / METADATA).write_text(json.dumps(value))
 
 
@@ -117,6 +142,9 @@ def forged(crate: Path) -> None:
         (added, "more.png is not named"),
         (linked, "plot.png is missing"),
         (forged, "in the record of plot"),
+        (linked_folder, "results/tiny/more is not named"),
+        (unlisted, "plot.csv has no SHA-256"),
+        (forged_without_its_record, "plot read results/tiny/analysis/scores.csv as"),
     ],
 )
 def test_what_was_changed_on_the_way_is_named(
@@ -161,6 +189,31 @@ def test_a_file_that_was_edited_stops_the_export(study: Path, tmp_path: Path) ->
     assert done.returncode == 2
     assert "plot.csv is not as its job left it" in done.stderr
     assert not (tmp_path / "crate").exists()
+
+
+def test_a_job_that_read_another_file_stops_the_export(
+    study: Path, tmp_path: Path, recorded: Callable[..., Any]
+) -> None:
+    (study / "analysis/scores.csv").write_text("made again")
+    recorded("score")
+    done = commands.run(export.main, study, tmp_path / "crate")
+    assert done.returncode == 2
+    assert "plot read results/tiny/analysis/scores.csv as" in done.stderr
+
+
+def test_a_link_that_no_job_made_stops_the_export(study: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("x")
+    (study / "figures/more.csv").symlink_to(tmp_path / "secret")
+    done = commands.run(export.main, study, tmp_path / "crate")
+    assert done.returncode == 2
+    assert "more.csv is a link that no job made" in done.stderr
+
+
+def test_what_no_job_on_record_made_is_named(study: Path, tmp_path: Path) -> None:
+    (study / "figures/more.csv").write_text("by hand")
+    assert commands.run(export.main, study, tmp_path / "crate").returncode == 0
+    done = commands.run(import_crate.main, tmp_path / "crate")
+    assert "made by no job on record: results/tiny/figures/more.csv" in done.stdout
 
 
 def test_a_study_without_records_is_refused(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Records that a study's folder holds, read wherever the folder is."""
 
 import hashlib
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,72 @@ def test_a_broken_record_is_named(study: Path, text: str, message: str) -> None:
     (study / FOLDER / "broken.json").write_text(text)
     with pytest.raises(InputError, match=rf"broken\.json {message}"):
         read_records(study)
+
+
+def changed(study: Path, name: str, **changes: object) -> Path:
+    """Change parts of a record's text."""
+    path = record_path(study, ROOT, f"{ROOT}/{name}")
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("format", 2, "it is of format 2; expected 1"),
+        ("outputs", [], "outputs: "),
+        ("root", "results/../etc", "root: "),
+        ("beside", "/etc/hostname", "its job wrote '/etc/hostname'; expected a file below results/tiny"),
+        ("beside", f"{ROOT}/../../etc/hostname", "expected a file below results/tiny"),
+    ],
+)
+def test_a_record_of_files_out_of_its_study_or_of_another_format_is_refused(
+    study: Path, part: str, value: object, message: str
+) -> None:
+    if part == "beside":
+        value = [{"path": value, "bytes": 1, "sha256": "0" * 64, "mtime_ns": 0}]
+    changed(study, "analysis/scores.csv", **{part: value})
+    with pytest.raises(InputError, match=re.escape("scores.csv.json is no job's record: ") + f".*{re.escape(message)}"):
+        read_records(study)
+
+
+def test_a_record_in_the_place_of_another_is_refused(study: Path) -> None:
+    path = record_path(study, ROOT, f"{ROOT}/analysis/scores.csv")
+    (path.parent / "zz.json").write_bytes(path.read_bytes())
+    with pytest.raises(InputError, match=r"zz\.json holds the record of results/tiny/analysis/scores\.csv"):
+        read_records(study)
+
+
+def test_a_record_of_another_study_is_refused(study: Path) -> None:
+    path = record_path(study, ROOT, f"{ROOT}/analysis/scores.csv")
+    path.write_text(path.read_text().replace(ROOT, "results/other"))
+    with pytest.raises(InputError, match=r"holds records of results/other \(.*scores\.csv\.json\), results/tiny"):
+        read_records(study)
+
+
+def test_a_folder_in_the_place_of_a_record_is_named(study: Path) -> None:
+    (study / FOLDER / "x.json").mkdir()
+    with pytest.raises(InputError, match=r"x\.json cannot be read: Is a directory"):
+        read_records(study)
+
+
+def test_of_two_jobs_that_wrote_a_file_the_later_made_it(study: Path) -> None:
+    last = record_path(study, ROOT, f"{ROOT}/figures/plot.png")
+    newer = json.loads(last.read_text())
+    changed(study, "figures/plot.png", ended="2025-01-01T00:00:00+00:00", rule="older")
+    newer["outputs"].reverse()
+    record_path(study, ROOT, f"{ROOT}/figures/plot.csv").write_text(json.dumps(newer))
+    found = read_records(study).of("figures/plot.png")
+    assert found is not None
+    assert found.rule == "plot"
+
+
+def test_jobs_that_read_each_others_files_are_named(study: Path) -> None:
+    plot = json.loads(record_path(study, ROOT, f"{ROOT}/figures/plot.png").read_text())
+    changed(study, "analysis/scores.csv", inputs=plot["outputs"])
+    records = read_records(study)
+    with pytest.raises(InputError, match=r"plot\.png\.json has a job that reads what was made of its own files"):
+        records.lineage([one for one in records if one.rule == "plot"])
 
 
 def test_a_study_without_records_is_empty(tmp_path: Path) -> None:
