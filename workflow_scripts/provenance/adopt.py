@@ -111,6 +111,8 @@ def _own(record: Record) -> Any:
     from pydantic import ValidationError
     from snakemake.persistence import MetadataRecord
 
+    if record.snakemake.get("rule") != record.rule:
+        raise InputError(f"the record of {record.key} has no record of Snakemake; expected one of rule {record.rule}")
     try:
         return MetadataRecord.model_validate({**record.snakemake, "endtime": 0.0})
     except ValidationError as error:

@@ -88,14 +88,14 @@ def build(records: Records, checksums: Checksums) -> ROCrate:
     for path in study_files(folder):
         name = f"{root}/{path.relative_to(folder).as_posix()}"
         entities[name] = crate.add_file(path, name, properties=_properties(records, path, name, checksums))
-    for fault in stale(records, {name: str(entity["sha256"]) for name, entity in entities.items()}):
-        raise InputError(f"{fault}; run the study again, then export it")
+    for fault in misread(records, {name: str(entity["sha256"]) for name, entity in entities.items()}):
+        raise InputError(f"{fault}; put back what it was, or run the study again")
     _actions(crate, jobs, entities, workflow)
     return crate
 
 
-def stale(records: Records, contents: Mapping[str, str | None]) -> Iterator[str]:
-    """What jobs read in another state than the one that is there, a line each, of jobs whose own files are there.
+def misread(records: Records, contents: Mapping[str, str | None]) -> Iterator[str]:
+    """Files that no job on record made and that jobs, whose own files are there, read in another state; a line each.
 
     contents: SHA-256 by path.
     """
@@ -103,7 +103,7 @@ def stale(records: Records, contents: Mapping[str, str | None]) -> Iterator[str]
         if any(file.path in contents and records.of(file.path) is record for file in record.made):
             for file in record.inputs:
                 found = contents.get(file.path)
-                if found is not None and found != file.sha256:
+                if found is not None and found != file.sha256 and records.of(file.path) is None:
                     yield f"{record.name} read {file.path} as {file.sha256[:12]}..., and it is {found[:12]}... now"
 
 

@@ -129,7 +129,7 @@ def check_code(lineage: Sequence[Record], repository: Repository) -> list[Findin
 def check_settings(
     records: Records, target: Record, lineage: Sequence[Record], repository: Repository, called: Invocation
 ) -> list[Finding]:
-    """Whether the study's configuration, here and now, gives each job the settings that it had.
+    """Whether the study's configuration, here and now, gives each job the settings and the input files that it had.
 
     called: how Snakemake is to be called. Raises InputError where that cannot be told: the study is not in its place
     below the working directory, an overlay is missing, or Snakemake cannot plan it.
@@ -146,8 +146,11 @@ def check_settings(
         Finding(Kind.STALE, job.outputs[0], line)
         for job in waiting
         if job.outputs[0] in wanted
-        for line in explain(job, repository)
-        if line.startswith(("setting ", "the rule's command"))
+        for line in [
+            *(one for one in explain(job, repository) if one.startswith(("setting ", "the rule's command"))),
+            *([f"it did not read what it would read now: {_some(job.added)}"] if job.added else []),
+            *([f"it read what it would not read now: {_some(job.gone)}"] if job.gone else []),
+        ]
     ]
 
 

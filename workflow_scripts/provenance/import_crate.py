@@ -3,10 +3,10 @@
     python -m workflow_scripts.provenance.import_crate paper.crate.zip [--output imported]
 
 Comes in: what `export` wrote, a folder or a ZIP archive, from anywhere. Every file is compared with the SHA-256 that
-the crate's metadata give, and with those in the records of its job and of the jobs that read it. Files that the
-metadata do not name, or name and that are missing, are faults too; files that no job on record made are named. Goes
-out, with --output and without faults: the crate's files in that folder, where `audit --results <folder>/results` finds
-the study's records. Exit status: 0 verified, 1 faults, which are named.
+the crate's metadata give, and with that in its job's record; without one, with those of the jobs that read it. Files
+that the metadata do not name, or name and that are missing, are faults too; files that no job on record made are named.
+Goes out, with --output and without faults: the crate's files in that folder, where `audit --results <folder>/results`
+finds the study's records. Exit status: 0 verified, 1 faults, which are named.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from workflow_scripts.content.checksums import Checksums
 from workflow_scripts.hub.archive import zip_members
 from workflow_scripts.hub.names import clean
 from workflow_scripts.hub.stream import Damaged
-from workflow_scripts.provenance.export import stale
+from workflow_scripts.provenance.export import misread
 from workflow_scripts.provenance.records import FOLDER, Records, read_records
 from workflow_scripts.settings import InputError
 from workflow_scripts.settings.cli import run
@@ -85,7 +85,7 @@ def _unlike_records(crate: Path, records: Records, named: dict[str, str | None])
             if wanted is not None and wanted != file.sha256 and records.of(file.path) is record:
                 said = f"{file.sha256[:12]}... in the record of {record.name}"
                 yield f"{file.path} has SHA-256 {wanted[:12]}..., and {said}"
-    yield from stale(records, named)
+    yield from misread(records, named)
 
 
 def _unrecorded(crate: Path) -> list[str]:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from workflow_scripts.provenance import audit
+from workflow_scripts.provenance import audit, findings
 from workflow_scripts.provenance.closure import Code as Closure
 from workflow_scripts.provenance.findings import Kind
 from workflow_scripts.provenance.gather import code_digest
 from workflow_scripts.provenance.invocation import read_invocation
+from workflow_scripts.provenance.pending import Pending
 from workflow_scripts.provenance.records import Code, File, Record, Source, files_digest, read_records
 from workflow_scripts.provenance.sources import listed_files
 from workflow_scripts.settings import InputError
@@ -450,3 +451,27 @@ def test_flags_in_the_place_of_overlays_are_refused(study: Path, text: str) -> N
     (study / "provenance/invocation.json").write_text(text)
     with pytest.raises(InputError, match="does not say how Snakemake was called"):
         read_invocation(study)
+
+
+def test_a_result_of_other_runs_than_the_configuration_names_is_stale(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, audited: Callable[..., tuple[int, str]]
+) -> None:
+    (tmp_path / "results").mkdir()
+    study.rename(tmp_path / ROOT)
+    (tmp_path / ROOT / "provenance/invocation.json").write_text('{"configfiles": [], "config": {}}')
+    monkeypatch.chdir(tmp_path)
+    known = dict.fromkeys(("missing", "upstream", "updated", "before", "now"), ())
+    job = Pending(
+        rule="score",
+        wildcards={},
+        outputs=(f"{ROOT}/analysis/scores.csv",),
+        added=("seed-2.json",),
+        gone=("seed-9.json",),
+        command=False,
+        **known,
+    )
+    monkeypatch.setattr(findings, "pending", lambda *_: [job])
+    status, said = audited(Path(ROOT) / "figures/plot.png")
+    assert status == Kind.STALE
+    assert "it did not read what it would read now: seed-2.json" in said
+    assert "it read what it would not read now: seed-9.json" in said

@@ -191,11 +191,9 @@ def test_a_file_that_was_edited_stops_the_export(study: Path, tmp_path: Path) ->
     assert not (tmp_path / "crate").exists()
 
 
-def test_a_job_that_read_another_file_stops_the_export(
-    study: Path, tmp_path: Path, recorded: Callable[..., Any]
-) -> None:
-    (study / "analysis/scores.csv").write_text("made again")
-    recorded("score")
+def test_a_file_without_a_record_that_jobs_read_otherwise_stops_the_export(study: Path, tmp_path: Path) -> None:
+    (study / "analysis/scores.csv").write_text("by hand")
+    (study / "provenance/records/analysis/scores.csv.json").unlink()
     done = commands.run(export.main, study, tmp_path / "crate")
     assert done.returncode == 2
     assert "plot read results/tiny/analysis/scores.csv as" in done.stderr
