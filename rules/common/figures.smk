@@ -41,14 +41,13 @@ def pairs(experiment):
     against the plain recipe on the same allocation.
     """
     recipe = experiment.recipe
-    wanted = []
-    if experiment.figure == "predictors":
-        like = f"hybrid-{STUDY.budgets.random.predictor}"
-        tried = [(like, "hybrid-random"), ("hybrid-oracle", like), ("hybrid-oracle", "hybrid-random")]
-        wanted = [((recipe, a), (recipe, b)) for a, b in tried if {a, b} <= set(experiment.allocations) and a != b]
-    elif experiment.figure == "trade_off":
-        wanted = [((v, a), (recipe, a)) for v in experiment.variants for a in experiment.allocations_of(v)]
-    return [f"{'/'.join(first)}:{'/'.join(second)}" for first, second in wanted]
+    if experiment.figure == "trade_off":
+        return [f"{v}/{a}:{recipe}/{a}" for v in experiment.variants for a in experiment.allocations_of(v)]
+    if experiment.figure != "predictors":
+        return []
+    like, there = f"hybrid-{STUDY.budgets.random.predictor}", experiment.allocations
+    wanted = [(like, "hybrid-random"), ("hybrid-oracle", like), ("hybrid-oracle", "hybrid-random")]
+    return [f"{recipe}/{a}:{recipe}/{b}" for a, b in wanted if {a, b} <= set(there) and a != b]
 
 
 def figure_pairs(wildcards):
