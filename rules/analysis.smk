@@ -119,7 +119,7 @@ rule figure_frame_effects:
 
 rule figure_contrasts:
     input:
-        lambda wildcards: evaluation_files(wildcards.figure),
+        contrast_files,
     output:
         "<results>/analysis/{figure}/contrasts.csv",
     log:

@@ -55,6 +55,18 @@ def figure_pairs(wildcards):
     return pairs(next(experiment for experiment in STUDY.experiments if experiment.figure == wildcards.figure))
 
 
+def contrast_files(wildcards):
+    """Scores and responses of the runs in these pairs, and of no others."""
+    sides = {side for pair in figure_pairs(wildcards) for side in pair.split(":")}
+    runs = {folder: plan.Subject.of(folder).run for folder in plan.evaluations(STUDY, wildcards.figure)}
+    return [
+        f"<results>/{folder}/{name}"
+        for folder, run in runs.items()
+        if run is not None and f"{run.recipe}/{run.allocation}" in sides
+        for name in ("scores.json", "responses.parquet")
+    ]
+
+
 def cost_flags(wildcards, input):
     """The flags for the times of the jobs that gave budgets, where Snakemake has kept them. They decide no job: a
     parameter that depends on input is not recorded."""

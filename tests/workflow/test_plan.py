@@ -142,7 +142,7 @@ def test_a_deleted_evaluation_reruns_what_depends_on_it(after: Path) -> None:
     planned = jobs(snakemake_in(after)("--dry-run", "--quiet", "rules", presets=SMOKE))
     assert planned == {
         "evaluate": 1, "scores": 1, "deltas": 1, "figure_scores": 2, "figure_deltas": 2, "frames": 1, "trade_off": 1,
-        "claims": 1, "detectable": 1, "record": 1, "lineage": 1,
+        "figure_contrasts": 1, "claims": 1, "detectable": 1, "record": 1, "lineage": 1,
     }  # fmt: skip
 
 
@@ -159,7 +159,7 @@ CHANGES = {
         "spec", "train", "evaluate", "scores", "deltas", "figure_scores", "figure_deltas", "figure_abilities",
         "overview", "abilities", "frames", "trade_off", "predictors", "hybrid", "claims", "detectable", "record",
         "alignment", "steps", "propositions", "gradient_alignment", "looks", "concentration", "attention", "lineage",
-        "interpolate",
+        "interpolate", "figure_contrasts",
     },
     "models: {llava-1.5-7b: {max_length: 100}}": {"record", "lineage"},
 }  # fmt: skip
