@@ -1,13 +1,16 @@
 """A small study of four jobs, with its files and their records."""
 
 import hashlib
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from workflow_scripts.provenance.records import Code, File, Record, Run, record_path
+from workflow_scripts.provenance import audit
+from workflow_scripts.provenance.closure import Code as Closure
+from workflow_scripts.provenance.records import Code, File, Record, Run, Source, files_digest, record_path
 from workflow_scripts.settings.files import write_json
 
 ROOT = "results/tiny"
@@ -92,6 +95,24 @@ def write(folder: Path, one: Record) -> None:
     write_json(one.model_dump(mode="json"), record_path(folder, ROOT, one.key))
 
 
+def weights(folder: Path) -> Source:
+    """Base weights, as they are."""
+    files = tuple(
+        File(path=path.name, bytes=1, sha256=state(folder, path.name).sha256, mtime_ns=0)
+        for path in sorted(folder.iterdir())
+    )
+    return Source(
+        kind="weights",
+        name="base",
+        place=str(folder),
+        revision=None,
+        count=len(files),
+        sha256=files_digest((file.sha256, file.path) for file in files),
+        listed_in=None,
+        files=files,
+    )
+
+
 @pytest.fixture
 def study(tmp_path: Path) -> Path:
     """The study's folder."""
@@ -114,3 +135,40 @@ def recorded(study: Path) -> Callable[..., Record]:
         return one
 
     return again
+
+
+class Here:
+    """The repository's code as the records have it, but for what a test changes."""
+
+    changed: dict[str, str] = {}
+
+    def code(self, module: str) -> Closure:
+        return Closure(modules={module: "a" * 12, **self.changed}, packages={"numpy": "2.4.6"})
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> type[Here]:
+    """The audit judges code against `Here`."""
+    monkeypatch.setattr(audit, "Repository", Here)
+    monkeypatch.setattr(Here, "changed", {})
+    return Here
+
+
+@pytest.fixture
+def audited(study: Path, here: type[Here], capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Audit with flags; exit status and what was said."""
+
+    def call(*arguments: object) -> tuple[int, str]:
+        with pytest.raises(SystemExit) as stopped:
+            audit.main([str(one) for one in arguments or [study / "figures/plot.png"]])
+        assert isinstance(stopped.value.code, int)
+        return stopped.value.code, capsys.readouterr().out
+
+    return call
+
+
+@pytest.fixture
+def other(study: Path, tmp_path: Path) -> Path:
+    """A copy of the study to compare with."""
+    shutil.copytree(study, tmp_path / "other")
+    return tmp_path / "other"
