@@ -1,5 +1,6 @@
 """Results that were copied from another clone: taken over where they are what their records say, else refused."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.repository import copy_to as clone
+from workflow_scripts.content.checksums import file_sha256, stamp
+from workflow_scripts.provenance.gather import MEMORY
 from workflow_scripts.provenance.records import read_records
 
 from .dry_run import snakemake
@@ -76,6 +79,18 @@ def test_a_file_with_other_content_stops_it_and_a_missing_one_does_not(copied: P
     said = snakemake(copied, *FLAGS, "--dry-run", *PRESETS)
     assert "drawing overview" in said
     assert "fine-tuning" not in said
+
+
+def test_what_the_folder_remembers_of_an_edited_file_is_not_believed(copied: Path) -> None:
+    """The memory of checksums came along with the files, and says that the file is as it was."""
+    figure = copied / FIGURE
+    recorded = file_sha256(figure)
+    figure.write_text("edited")
+    remembered = {FIGURE: [*stamp(figure), recorded]}
+    (copied / STUDY / MEMORY).write_text(json.dumps(remembered))
+    refused = adopt(copied)
+    assert refused.returncode == 2
+    assert f"are not what their records say, so nothing was taken over: {FIGURE}; copy" in refused.stderr
 
 
 def test_results_without_records_are_not_trusted_either(copied: Path) -> None:
